@@ -1,0 +1,192 @@
+"""What a target says to one request: its head checked, its end known to the byte.
+
+A target is a stranger: two lengths, control characters, surplus bytes, an unasked 101 or a flood of interim answers
+make the answer a 502, and what leaves any doubt about where the next answer begins is never followed by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_parser import HttpResponseParser, RawResponseMessage
+from aiohttp.streams import StreamReader
+
+from edge.errors import EdgeError
+from edge.framing import has_no_body
+
+READ_BUFFER_BYTES = 64 * 1024
+MAX_INTERIM_ANSWERS = 8
+MAX_FIELDS = 128
+MAX_FIELD_BYTES = 16 * 1024
+_END_OF_HEAD = b"\r\n\r\n"
+_END_OF_CHUNKS = b"0\r\n\r\n"
+_LAST_BYTES = len(_END_OF_CHUNKS)
+
+Head = tuple[RawResponseMessage, StreamReader]
+
+
+class UpstreamError(EdgeError):
+    """A target failed.
+
+    `is_request_sent` says whether it may have seen the request, `is_reused` whether the connection was an idle one,
+    which the target may have closed just before.
+    """
+
+    def __init__(self, code: str, detail: str, *, is_request_sent: bool, is_reused: bool = False) -> None:
+        super().__init__(code, detail)
+        self.is_request_sent = is_request_sent
+        self.is_reused = is_reused
+
+
+class Answer:
+    """The answer to one request, fed with what the target sends; `head` is set when its final head is here.
+
+    `feed` raises UpstreamError on what cannot be trusted. `is_clean` says, at its end, whether the very last byte
+    received was its own, so that the connection can carry another request.
+    """
+
+    __slots__ = (
+        "_asks_upgrade",
+        "_bytes_received",
+        "_connection",
+        "_early",
+        "_head_bytes",
+        "_head_seen",
+        "_interim_answers",
+        "_last_bytes",
+        "_method",
+        "_surplus",
+        "head",
+        "message",
+        "parser",
+        "payload",
+    )
+
+    def __init__(self, connection: BaseProtocol, method: str, *, asks_upgrade: bool) -> None:
+        loop = asyncio.get_running_loop()
+        self.parser = HttpResponseParser(
+            connection,
+            loop,
+            READ_BUFFER_BYTES,
+            max_line_size=MAX_FIELD_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
+            max_headers=MAX_FIELDS,
+            response_with_body=method != "HEAD",
+            read_until_eof=True,
+            auto_decompress=False,
+        )
+        self.head: asyncio.Future[Head] = loop.create_future()
+        self.message: RawResponseMessage | None = None
+        self.payload: StreamReader | None = None
+        self._connection = connection
+        self._early: StreamReader | None = None
+        self._method = method
+        self._asks_upgrade = asks_upgrade
+        self._head_seen: bytes | None = b""
+        self._head_bytes = 0
+        self._bytes_received = 0
+        self._last_bytes = b""
+        self._interim_answers = 0
+        self._surplus = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether its last byte is here."""
+        return self.payload is not None and self.payload.is_eof()
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether it is complete, nothing came after it, and the target means to go on."""
+        message, payload = self.message, self.payload
+        if message is None or payload is None or not payload.is_eof():
+            return False
+        if message.should_close or message.code == 101 or self._surplus or self._interim_answers:
+            return False
+        if message.chunked and not has_no_body(self._method, message.code):
+            # The size of chunk framing is not known here; trailers are rare enough not to be told from surplus.
+            return self._last_bytes == _END_OF_CHUNKS
+        return self._bytes_received == self._head_bytes + payload.total_bytes
+
+    def feed(self, data: bytes) -> None:
+        """Take received bytes; b"" lets a paused parser go on with what it holds."""
+        if self._early is not None:
+            self._early.feed_data(data)
+            return
+        self._bytes_received += len(data)
+        if data:
+            self._last_bytes = (self._last_bytes + data[-_LAST_BYTES:])[-_LAST_BYTES:]
+        if self._head_seen is not None:
+            self._measure_head(data)
+        try:
+            messages, is_upgraded, tail = self.parser.feed_data(data)
+        except Exception as error:
+            # The parser raises whatever its C code met; all of it means that the bytes are no answer.
+            raise protocol_error(f"unreadable answer: {type(error).__name__}") from error
+        for message, payload in messages:
+            self._take(message, payload, tail if is_upgraded else b"")
+
+    def _take(self, message: RawResponseMessage, payload: StreamReader, tail: bytes) -> None:
+        if self.message is not None:
+            self._surplus = True  # a second answer to one request: whatever it says, this connection is over
+            return
+        if message.code < 200 and message.code != 101:
+            self._interim_answers += 1
+            if self._interim_answers > MAX_INTERIM_ANSWERS:
+                raise protocol_error("too many interim answers")
+            return
+        fault = answer_fault(message, asks_upgrade=self._asks_upgrade)
+        if fault is not None:
+            raise protocol_error(fault)
+        if message.code == 101:
+            self._begin_early(tail)
+        self.message = message
+        self.payload = payload
+        if not self.head.done():
+            self.head.set_result((message, payload))
+
+    def _begin_early(self, tail: bytes) -> None:
+        """Keep what the target says in the new protocol until the tunnel is there to take it."""
+        self._connection._upgraded = True  # the connection's reads are not the parser's to pause from here on
+        self._early = StreamReader(self._connection, READ_BUFFER_BYTES, loop=asyncio.get_running_loop())
+        if tail:
+            self._early.feed_data(tail)
+
+    def take_early(self) -> bytes:
+        """Give what has come in the new protocol so far."""
+        return b"" if self._early is None else self._early.read_nowait(-1)
+
+    def _measure_head(self, data: bytes) -> None:
+        seen = self._head_seen + data if self._head_seen else data
+        end = seen.find(_END_OF_HEAD)
+        if end < 0:
+            self._head_seen = seen
+        else:
+            self._head_seen = None
+            self._head_bytes = end + len(_END_OF_HEAD)
+
+
+def answer_fault(message: RawResponseMessage, *, asks_upgrade: bool) -> str | None:
+    """Say what makes the head of a final answer unfit to be forwarded, or None.
+
+    The parser is lenient with answers (llhttp's lenient mode), so what matters to framing is checked here again
+    (RFC 9112 section 6.3); control characters in fields are refused when the head is serialised for the client.
+    """
+    if message.version.major != 1:
+        return "not HTTP/1"
+    if message.code == 101 and not (asks_upgrade and message.upgrade):
+        return "unasked 101"
+    lengths = message.headers.getall("Content-Length", [])
+    codings = message.headers.getall("Transfer-Encoding", [])
+    if len(lengths) > 1 or (lengths and codings):
+        return "more than one body length"
+    if codings and (len(codings) > 1 or codings[0].strip().lower() != "chunked"):
+        return "unknown transfer coding"
+    if lengths and not (lengths[0].isascii() and lengths[0].isdigit()):
+        return "bad Content-Length"
+    return None
+
+
+def protocol_error(detail: str) -> UpstreamError:
+    """Make the 502 of an answer that cannot be trusted."""
+    return UpstreamError("upstream_protocol", detail, is_request_sent=True)

@@ -1,0 +1,222 @@
+"""One request on a client's connection, and the writing of its one answer.
+
+An answer's head and a body that is already here go out in one write; a body still arriving is passed on piece by
+piece, at the client's pace. Once the head is out there is no second answer: what breaks after that cuts the
+connection, so that a client sees a broken answer and never a short one (RFC 9112 section 8).
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Protocol
+
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_writer import HttpVersion, HttpVersion10
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from edge.errors import EdgeError, body_of, fields_of
+from edge.framing import LAST_CHUNK, BodyPlan, Framing, chunk, plan_answer_body, serialize_head
+from edge.message import BodyReader, ProxyResponse
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_NO_REQUEST_ID = ""
+
+
+class AnswerSink(Protocol):
+    """What an exchange needs of the client's connection."""
+
+    peer: str | None
+    scheme: str
+
+    def write(self, data: bytes) -> None: ...
+
+    async def drain(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Exchange:
+    """A parsed request head with its body's reader, and `respond` or `refuse` for its answer, once.
+
+    Satisfies `edge.context.Incoming`. `status` and the byte counts are what was really sent and received.
+    """
+
+    __slots__ = (
+        "_payload",
+        "_sink",
+        "body_exists",
+        "bytes_sent",
+        "content",
+        "content_length",
+        "headers",
+        "host",
+        "is_keep_alive",
+        "method",
+        "parse_error",
+        "raw_path",
+        "remote",
+        "request_id",
+        "scheme",
+        "status",
+        "version",
+    )
+
+    def __init__(self, sink: AnswerSink, message: RawRequestMessage, payload: StreamReader) -> None:
+        self._sink = sink
+        self._payload = payload
+        self.method: str = message.method
+        self.raw_path: str = message.path
+        self.version: HttpVersion = message.version
+        self.headers: CIMultiDictProxy[str] = message.headers
+        self.host: str = message.headers.get("Host", "")
+        self.remote = sink.peer
+        self.scheme = sink.scheme
+        self.is_keep_alive = not message.should_close
+        self.parse_error: EdgeError | None = None
+        self.request_id = _NO_REQUEST_ID
+        self.status = 0
+        self.bytes_sent = 0
+        length = self.headers.get("Content-Length")  # "0" counts: it is forwarded as it is
+        self.content_length = None if length is None else int(length)
+        self.body_exists = payload is not EMPTY_PAYLOAD or length is not None
+        self.content: BodyReader = payload
+        if payload is not EMPTY_PAYLOAD and self.headers.get("Expect", "").lower() == "100-continue":
+            self.content = ContinueReader(self, payload)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the head of an answer has gone out."""
+        return self.status != 0
+
+    @property
+    def bytes_received(self) -> int:
+        """How many bytes of the request's body have been taken from the wire."""
+        return self._payload.total_bytes
+
+    @property
+    def is_body_read(self) -> bool:
+        """Whether the request's body has arrived to its end, so that the next request can follow it."""
+        return self._payload.is_eof()
+
+    async def respond(self, response: ProxyResponse) -> None:
+        """Send an answer; EdgeError when the target breaks off, `ConnectionError` when the client is gone.
+
+        The answer's body is over when this returns or raises.
+        """
+        body = response.body
+        try:
+            data = response.content
+            if data is None:
+                data = b"" if body is None else body.whole()
+            length = len(data) if data is not None else body.known_length if body is not None else None
+            plan = plan_answer_body(self.method, response.status, length, is_http_10=self._is_http_10)
+            head = self._answer_head(response, plan)
+            if data is None and plan.framing is not Framing.NONE:
+                await self._stream(head, response, plan)
+            else:
+                self._write(head + data if data and plan.framing is not Framing.NONE else head)
+                await self._sink.drain()
+        finally:
+            if body is not None:
+                body.abort()
+
+    async def refuse(self, error: EdgeError) -> None:
+        """Send the edge's own answer to an error; when an answer is already under way, cut the connection."""
+        if self.is_started:
+            self._sink.abort()
+            return
+        if error.must_close:
+            self.is_keep_alive = False
+        headers = CIMultiDict(fields_of(error))
+        if self.request_id:
+            headers["X-Request-ID"] = self.request_id
+        await self.respond(ProxyResponse.of(error.status, headers, body_of(error, self.request_id)))
+
+    def switch_protocols(self, response: ProxyResponse) -> None:
+        """Send the head of a target's 101; the connection is a tunnel from here on."""
+        self.is_keep_alive = False
+        headers = response.headers
+        headers["Connection"] = "Upgrade"
+        head = serialize_head("HTTP/1.1 101 Switching Protocols", headers)
+        self.status = response.status
+        self._write(head)
+
+    def send_continue(self) -> None:
+        """Tell a client that waits for it to send its body (RFC 9110 section 10.1.1)."""
+        if not self.is_started:
+            self._sink.write(_CONTINUE)
+
+    @property
+    def _is_http_10(self) -> bool:
+        return self.version <= HttpVersion10
+
+    async def _stream(self, head: bytes, response: ProxyResponse, plan: BodyPlan) -> None:
+        """Pass the body on as it comes, its head with the first piece, never holding more than one piece."""
+        body = response.body
+        assert body is not None
+        is_chunked = plan.framing is Framing.CHUNKED
+        self._write(head)
+        while data := await body.read():
+            self._write(chunk(data) if is_chunked else data)
+            await self._sink.drain()
+        if is_chunked:
+            self._write(LAST_CHUNK)
+
+    def _write(self, data: bytes) -> None:
+        self.bytes_sent += len(data)
+        self._sink.write(data)
+
+    def _answer_head(self, response: ProxyResponse, plan: BodyPlan) -> bytes:
+        """Frame the answer anew, whatever lengths and connection options came with it."""
+        status, headers = response.status, response.headers
+        framing = plan.framing
+        if framing is Framing.SIZED:
+            headers["Content-Length"] = str(plan.length_bytes)
+        elif framing is not Framing.NONE or status == 204:  # RFC 9110 section 8.6: no length with a 204
+            headers.popall("Content-Length", None)
+        if framing is Framing.CHUNKED:
+            headers["Transfer-Encoding"] = "chunked"
+        if "Date" not in headers:
+            headers["Date"] = rfc822_formatted_time()
+        if framing is Framing.UNTIL_CLOSE or not self._payload.is_eof():
+            # A body that has not been read by now would be taken for the next request.
+            self.is_keep_alive = False
+        if not self.is_keep_alive:
+            headers["Connection"] = "close"
+        elif self._is_http_10:
+            headers["Connection"] = "keep-alive"
+        try:
+            head = serialize_head(f"HTTP/1.1 {status} {_PHRASES.get(status, '')}", headers)
+        except ValueError as error:
+            raise EdgeError("upstream_protocol", detail="control character in an answer's head") from error
+        self.status = status
+        return head
+
+
+class ContinueReader:
+    """A request's body whose client waits for 100 Continue; the first read sends it."""
+
+    __slots__ = ("_exchange", "_payload")
+
+    def __init__(self, exchange: Exchange, payload: StreamReader) -> None:
+        self._exchange: Exchange | None = exchange
+        self._payload = payload
+
+    async def readany(self) -> bytes:
+        """Give what is there of the body, b"" at the end."""
+        if self._exchange is not None:
+            if not self._payload.total_bytes and not self._payload.is_eof():
+                self._exchange.send_continue()
+            self._exchange = None
+        return await self._payload.readany()
+
+    def is_eof(self) -> bool:
+        """Say whether the whole body is here."""
+        return self._payload.is_eof()
+
+    def read_nowait(self, n: int = -1) -> bytes:
+        """Give what is there without waiting."""
+        return self._payload.read_nowait(n)

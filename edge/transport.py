@@ -1,0 +1,213 @@
+"""One HTTP/1.1 connection to a target, on aiohttp's C response parser: the edge's lean way upstream.
+
+What the target says is `edge/answer.py`; the idle connections of a target are `edge/pool.py`; what one request does
+with a connection is `edge/forward.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp.base_protocol import BaseProtocol
+
+from edge.answer import Answer, Head, UpstreamError
+from edge.errors import EdgeError
+from edge.tunnel import Tunnel
+
+WRITE_BUFFER_BYTES = 64 * 1024
+
+
+class UpstreamConnection(BaseProtocol):
+    """One connection; at most one request is on it at a time.
+
+    The owner calls `begin`, writes the head and body, awaits `head`, reads the payload to its end and calls
+    `finish`, or `abort` at any point. `on_idle` gets the connection back when it can serve another request.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_error",
+        "_is_aborted",
+        "_last_byte_at_s",
+        "_on_idle",
+        "_timer",
+        "idle_since_s",
+        "is_reused",
+        "tunnel",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_idle: Callable[[UpstreamConnection], None]) -> None:
+        super().__init__(loop)
+        self._on_idle = on_idle
+        self._answer: Answer | None = None
+        self._error: EdgeError | None = None
+        self._is_aborted = False
+        self._last_byte_at_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self.idle_since_s = 0.0
+        self.is_reused = False
+        self.tunnel: Tunnel | None = None
+
+    # -- one request ---------------------------------------------------------------------------------------------------
+
+    def begin(self, method: str, *, asks_upgrade: bool) -> None:
+        """Get ready for the answer to a request with this method; call before writing the first byte."""
+        self._answer = Answer(self, method, asks_upgrade=asks_upgrade)
+        self._parser = self._answer.parser
+
+    def write(self, data: bytes) -> None:
+        """Write without waiting; a closed connection swallows it, and `head` tells of that."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the write buffer is below its high-water mark; ConnectionError when the target is gone."""
+        if self._paused or self.transport is None:
+            await self._drain_helper()
+
+    async def head(self) -> Head:
+        """Wait for the head of the final answer."""
+        assert self._answer is not None
+        if self.transport is None and not self._answer.head.done():
+            raise self._reset("closed before the request")
+        return await self._answer.head
+
+    def fail_after(self, timeout_s: float) -> None:
+        """Fail the request with 504 unless its head has come within `timeout_s` from now."""
+        if self._is_awaiting_head():
+            self._cancel_timer()
+            self._timer = self._loop.call_later(timeout_s, self._on_head_deadline)
+
+    def stop_waiting(self) -> None:
+        """Lift the deadline of `fail_after`: the next move is the client's, not the target's."""
+        if self._is_awaiting_head():
+            self._cancel_timer()
+
+    def fail_when_idle(self, timeout_s: float) -> None:
+        """From now on, break the body when the target sends nothing for `timeout_s` although we are reading."""
+        self._cancel_timer()
+        self._last_byte_at_s = self._loop.time()
+        self._timer = self._loop.call_later(timeout_s, self._on_idle_deadline, timeout_s)
+
+    def fail(self, error: EdgeError) -> None:
+        """End the request with `error`, wherever it stands, and the connection with it."""
+        self._error = self._error or error
+        answer = self._answer
+        if answer is not None:
+            if not answer.head.done():
+                answer.head.set_exception(error)
+            elif answer.payload is not None and not answer.payload.is_eof():
+                answer.payload.set_exception(error)
+        self.abort()
+
+    def finish(self) -> None:
+        """Take the connection out of the request whose answer has been read to its end; reuse it if that is safe."""
+        self._cancel_timer()
+        if self.transport is None:
+            return
+        if self.is_usable() and self._answer is not None and self._answer.is_clean:
+            self._answer = self._parser = None
+            self.idle_since_s = self._loop.time()
+            self._on_idle(self)
+        else:
+            self.abort()
+
+    def start_tunnel(self, tunnel: Tunnel) -> None:
+        """After a 101: hand received bytes to the tunnel from now on, those already here first."""
+        assert self._answer is not None
+        early = self._answer.take_early()
+        self.tunnel = tunnel
+        if early:
+            tunnel.from_upstream(early)
+
+    def abort(self) -> None:
+        """Close at once; idempotent. Nobody may be waiting for the head: `fail` is for that."""
+        self._cancel_timer()
+        self._is_aborted = True
+        if self._answer is not None:
+            self._answer.head.cancel()  # without effect when it is done
+        if self.transport is not None:
+            self.transport.abort()
+
+    def is_usable(self) -> bool:
+        """Say whether an idle connection may take a request."""
+        return self.transport is not None and not self.transport.is_closing() and not self._is_aborted
+
+    # -- the event loop's calls ----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert self.transport is not None
+        self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        if self.tunnel is not None:
+            self.tunnel.from_upstream(data)
+            return
+        if self._answer is None:
+            # Bytes that no request asked for: they could only be taken for the answer to the next one.
+            if data:
+                self.abort()
+            return
+        self._last_byte_at_s = self._loop.time()
+        try:
+            self._answer.feed(data)
+        except UpstreamError as error:
+            self.fail(error)
+            return
+        if self._answer.head.done() and self._answer.is_complete:
+            self._cancel_timer()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._cancel_timer()
+        if self.tunnel is not None:
+            self.tunnel.end()
+        elif self._answer is not None:
+            self._end_answer(self._answer, exc)
+        super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.tunnel is not None:
+            self.tunnel.upstream_writable()
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _end_answer(self, answer: Answer, exc: BaseException | None) -> None:
+        if not answer.head.done():
+            answer.head.set_exception(self._error or self._reset("closed before answering"))
+            return
+        message, payload = answer.message, answer.payload
+        if message is None or payload is None or payload.is_eof():
+            return
+        is_delimited = message.chunked or "Content-Length" in message.headers
+        if exc is None and self._error is None and not self._is_aborted and not is_delimited:
+            payload.feed_eof()  # RFC 9112 section 6.3, rule 8: the end of the connection is the end of the body
+        else:
+            payload.set_exception(self._error or self._reset("closed in the middle of its answer"))
+
+    def _is_awaiting_head(self) -> bool:
+        return self._answer is not None and not self._answer.head.done()
+
+    def _on_head_deadline(self) -> None:
+        self.fail(
+            UpstreamError("upstream_timeout", "no answer in time", is_request_sent=True, is_reused=self.is_reused)
+        )
+
+    def _on_idle_deadline(self, timeout_s: float) -> None:
+        now_s = self._loop.time()
+        # When we are the ones not reading, the client is slow, and the target is not to blame for it.
+        due_at_s = now_s + timeout_s if self._reading_paused else self._last_byte_at_s + timeout_s
+        if now_s >= due_at_s:
+            self.fail(UpstreamError("upstream_timeout", "its answer stopped arriving", is_request_sent=True))
+        else:
+            self._timer = self._loop.call_at(due_at_s, self._on_idle_deadline, timeout_s)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _reset(self, detail: str) -> UpstreamError:
+        return UpstreamError("upstream_reset", detail, is_request_sent=True, is_reused=self.is_reused)

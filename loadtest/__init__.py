@@ -1,0 +1,1 @@
+"""Load, measurements and the sample upstream; no part of the installed distribution."""
