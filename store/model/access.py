@@ -1,0 +1,82 @@
+"""Who may call, and how often, as documents declare it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, WithJsonSchema
+
+from store.model.fields import check_field_name
+from store.model.parts import FieldName, ParamName, Part, as_text
+from store.model.units import Rate, format_rate, parse_rate
+
+DEFAULT_KEY_HEADER = "X-API-Key"
+
+
+class ApiKeyAuth(Part):
+    """Callers show an API key in a header (by default `X-API-Key`) or in a query parameter."""
+
+    type: Literal["api_key"]
+    header_field: FieldName | None = Field(default=None, alias="header")
+    query: ParamName | None = None
+
+    @property
+    def header(self) -> str | None:
+        """The header field that carries the key, None when the query does."""
+        return self.header_field or (None if self.query else DEFAULT_KEY_HEADER)
+
+
+class By(Part):
+    """What a limit counts by."""
+
+    kind: Literal["tenant", "route", "key", "subject", "ip", "header"]
+    header: str | None = None
+
+
+def _by(raw: object) -> object:
+    if isinstance(raw, By):
+        return raw
+    if isinstance(raw, str) and raw in ("tenant", "route", "key", "subject", "ip"):
+        return {"kind": raw}
+    if isinstance(raw, Mapping) and len(raw) == 1:
+        kind, name = next(iter(raw.items()))
+        if kind == "header" and isinstance(name, str):
+            return {"kind": "header", "header": check_field_name(name)}
+        if kind == "claim":
+            raise ValueError("counting by a claim is not supported yet")
+    raise ValueError("expected tenant, route, key, subject, ip or {header: NAME}")
+
+
+class RateLimit(Part):
+    """So many requests in each period, and `burst` at once (by default one period's worth)."""
+
+    rate: Annotated[
+        Rate,
+        BeforeValidator(lambda raw: parse_rate(as_text(raw, "100/s"))),
+        PlainSerializer(format_rate),
+        WithJsonSchema({"type": "string", "examples": ["100/s", "600/m", "1000/h"]}),
+    ]
+    burst_field: StrictInt | None = Field(default=None, alias="burst", ge=1, le=1_000_000_000)
+    by: Annotated[
+        By,
+        BeforeValidator(_by),
+        PlainSerializer(lambda by: {"header": by.header} if by.kind == "header" else by.kind),
+        WithJsonSchema({"type": ["string", "object"], "examples": ["key", "ip", {"header": "X-Team"}]}),
+    ]
+    on_store_loss: Literal["local", "open", "closed"] = "local"
+
+    @property
+    def count(self) -> int:
+        """How many are admitted in a period."""
+        return self.rate.count
+
+    @property
+    def period_s(self) -> float:
+        """How long a period is, in seconds."""
+        return self.rate.period_s
+
+    @property
+    def burst(self) -> int:
+        """How many may come at once."""
+        return self.rate.count if self.burst_field is None else self.burst_field

@@ -1,0 +1,79 @@
+"""Durations, sizes and rates as people write them, parsed once into numbers with units in their names."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)")
+_DURATION_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_SIZE = re.compile(r"(\d{1,15})(B|KiB|MiB|GiB|kB|MB|GB)?")
+_SIZE_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+_RATE = re.compile(r"(\d{1,12})/(s|m|h|d|second|minute|hour|day)")
+_PERIOD_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+MAX_RATE_PER_S = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many in each period."""
+
+    count: int
+    period_s: float
+
+
+def parse_duration_s(text: str) -> float:
+    """Read "2s", "500ms", "1.5m", "1h"; ValueError otherwise, and for zero."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError("expected a duration such as 500ms, 2s, 1m or 1h")
+    seconds = float(match[1]) * _DURATION_S[match[2]]
+    if seconds <= 0:
+        raise ValueError("a duration is longer than zero")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration in its largest whole unit: 90 -> "90s", 120 -> "2m", 0.5 -> "500ms"."""
+    for unit in ("d", "h", "m", "s"):
+        count = seconds / _DURATION_S[unit]
+        if count >= 1 and count == math.floor(count):
+            return f"{int(count)}{unit}"
+    milliseconds = round(seconds * 1000, 6)
+    return f"{milliseconds:.6f}".rstrip("0").rstrip(".") + "ms"
+
+
+def parse_size_bytes(text: str) -> int:
+    """Read "10MiB", "512KiB", "1GB" or plain bytes; ValueError otherwise."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError("expected a size such as 10MiB, 512KiB, 1GB or a number of bytes")
+    return int(match[1]) * _SIZE_BYTES[match[2] or "B"]
+
+
+def format_size(size_bytes: int) -> str:
+    """Write a size in its largest whole binary unit: 10485760 -> "10MiB"."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if size_bytes and size_bytes % _SIZE_BYTES[unit] == 0:
+            return f"{size_bytes // _SIZE_BYTES[unit]}{unit}"
+    return f"{size_bytes}B"
+
+
+def parse_rate(text: str) -> Rate:
+    """Read "100/s", "600/m", "1000/h", "5/d"; ValueError otherwise, for none, and beyond a million a second."""
+    match = _RATE.fullmatch(text)
+    if match is None:
+        raise ValueError("expected a rate such as 100/s, 600/m, 1000/h or 5000/d")
+    rate = Rate(int(match[1]), _PERIOD_S[match[2][0]])
+    if rate.count == 0:
+        raise ValueError("a rate admits at least one")
+    if rate.count / rate.period_s > MAX_RATE_PER_S:
+        raise ValueError("a rate is at most 1000000/s")
+    return rate
+
+
+def format_rate(rate: Rate) -> str:
+    """Write a rate as it is read."""
+    unit = next(unit for unit, period_s in _PERIOD_S.items() if period_s == rate.period_s)
+    return f"{rate.count}/{unit}"
