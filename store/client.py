@@ -1,0 +1,149 @@
+"""How the rest of the store talks to Redis: `connect(url, role)` and the Client it returns.
+
+Three roles. `control` (admin API) and `feed` (watcher, fleet reports) are patient: seconds, and one more
+try when that is safe. `data` (the request path) is not: 50 ms for everything, no second try, one pipelined
+connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from redis.asyncio.connection import AbstractConnection
+
+from store.address import RedisAddress, parse_redis_url
+from store.connections import Timing, connected, disconnected, make_cluster, make_pool
+from store.errors import StoreUnavailable
+from store.lane import Lane
+from store.links import ClusterLink, Link, PoolLink, Talk
+from store.mapping import mapped
+from store.scripts import Argument, Script, ask_script
+
+__all__ = ["PATIENCE", "Client", "Patience", "Role", "connect", "mapped"]
+
+Role = Literal["control", "feed", "data"]
+RETRY_PAUSE_S = 0.05
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a role waits: `total_s` for one conversation, all tries together.
+
+    `slots`: conversations at once, each over its own connection; 0: any number, over one pipelined
+    connection.
+    """
+
+    timing: Timing
+    total_s: float
+    tries: int
+    slots: int
+
+
+PATIENCE: dict[Role, Patience] = {
+    "control": Patience(Timing(connect_s=1.0, answer_s=2.0, idle_check_s=15.0), total_s=3.0, tries=2, slots=32),
+    "feed": Patience(Timing(connect_s=1.0, answer_s=2.0, idle_check_s=15.0), total_s=3.0, tries=2, slots=8),
+    "data": Patience(Timing(connect_s=1.0, answer_s=None, idle_check_s=0), total_s=0.05, tries=1, slots=0),
+}
+
+
+class Client:
+    """One process' way to one Redis in one role; made by `connect`. The owner owes `aclose()`."""
+
+    def __init__(self, address: RedisAddress, role: Role) -> None:
+        self.address = address
+        self.role = role
+        self._patience = PATIENCE[role]
+        self._link = _make_link(address, self._patience)
+        self._closed = False
+
+    async def run(
+        self, script: Script, keys: Sequence[str], args: Sequence[Argument] = (), *, is_write: bool = False
+    ) -> Any:
+        """Run a script and return its raw reply.
+
+        A script that writes must bear being sent twice with the same arguments, or have the role `data`.
+        Raises StoreUnavailable (ambiguous when a write's answer is missing), StoreRefused.
+        """
+        return await self.converse(lambda ask: ask_script(ask, script, keys, args), is_write=is_write)
+
+    async def ask(self, *args: Argument, is_write: bool = False) -> Any:
+        """Send one command and return its raw reply; the same care and errors as `run`."""
+        return await self.converse(lambda ask: ask(*args), is_write=is_write)
+
+    async def ping(self) -> None:
+        """Return when Redis answers. Raises StoreUnavailable, StoreRefused."""
+        await self.ask("PING")
+
+    async def converse(self, talk: Talk, *, is_write: bool = False) -> Any:
+        """Let `talk` ask several commands over one connection (on a cluster: one per command)."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience.total_s
+        is_ambiguous = False
+        for tries_left in reversed(range(self._patience.tries)):
+            self._check_open()
+            try:
+                return await self._link.attempt(talk, deadline - loop.time(), is_write=is_write)
+            except StoreUnavailable as error:
+                is_ambiguous |= error.ambiguous  # once it may have happened, no later failure makes that untrue
+                pause_s = random.uniform(0, RETRY_PAUSE_S)  # noqa: S311 - spreads load, guards nothing
+                if not tries_left or loop.time() + pause_s >= deadline:
+                    if is_ambiguous == error.ambiguous:
+                        raise
+                    raise StoreUnavailable(error.reason, ambiguous=is_ambiguous) from error
+            await asyncio.sleep(pause_s)
+        raise AssertionError("every role has at least one try")
+
+    async def open_connection(self) -> AbstractConnection:
+        """Return a connected connection of the caller's own, to subscribe with; it owes `disconnect`.
+
+        Raises StoreUnavailable, StoreRefused.
+        """
+        self._check_open()
+        with mapped():
+            async with asyncio.timeout(self._patience.total_s):
+                connection = await self._link.new_connection()
+                try:
+                    await connected(connection)
+                except BaseException:
+                    await disconnected(connection)
+                    raise
+        return connection
+
+    async def aclose(self) -> None:
+        """Close every connection; safe to call twice. Later calls raise StoreUnavailable."""
+        self._closed = True
+        await self._link.aclose()
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<Client {self.role} {self.address}>"
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("this client is closed")
+
+
+def connect(url: str, role: Role) -> Client:
+    """Return a client for a Redis URL of any kind; nothing is sent before the first command.
+
+    The caller owes `aclose()` (or `async with`). Raises BadRedisUrl.
+    """
+    return Client(parse_redis_url(url), role)
+
+
+def _make_link(address: RedisAddress, patience: Patience) -> Link:
+    if address.kind == "cluster":
+        return ClusterLink(make_cluster(address, patience.timing))
+    pool, sentinel = make_pool(address, patience.timing)
+    if patience.slots:
+        return PoolLink(pool, sentinel, patience.slots)
+    return Lane(pool, sentinel, patience.timing.connect_s)

@@ -1,0 +1,102 @@
+"""Every Redis key and channel, one function each.
+
+The part in braces is the hash tag: on a Redis Cluster everything with the same tag lives in one slot, so
+that one script may touch all of it. Configuration is one slot, the fleet's reports another, and each
+tenant's limits are one of their own.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+MAX_LIMIT_KEY_CHARS = 64
+
+
+def epoch() -> str:
+    """String: a random name made once with the data; another name means other data."""
+    return "{cfg}:epoch"
+
+
+def revision() -> str:
+    """Counter: the revision of the last commit of any tenant."""
+    return "{cfg}:rev"
+
+
+def documents() -> str:
+    """Hash: tenant -> '>Q' revision of the document + encoded record."""
+    return "{cfg}:docs"
+
+
+def changes() -> str:
+    """Sorted set: tenant -> revision of its last change; a deleted tenant stays, without a document."""
+    return "{cfg}:changes"
+
+
+def names() -> str:
+    """Sorted set, all scores 0: the tenants that have a document, in order of name, for paging."""
+    return "{cfg}:names"
+
+
+def hosts() -> str:
+    """Hash: host -> the one tenant that owns it."""
+    return "{cfg}:hosts"
+
+
+def claims(tenant: str) -> str:
+    """Set: the hosts that this tenant owns, so that a commit can free those it gives up."""
+    return f"{{cfg}}:claims:{tenant}"
+
+
+def history(tenant: str) -> str:
+    """List, newest first, bounded: msgpack of (revision, at_ms, actor, action, payload)."""
+    return f"{{cfg}}:history:{tenant}"
+
+
+def api_keys(tenant: str) -> str:
+    """Hash: API key id -> encoded record (a hash of the secret, never the secret)."""
+    return f"{{cfg}}:keys:{tenant}"
+
+
+def tokens() -> str:
+    """Hash: admin token id -> encoded record."""
+    return "{cfg}:tokens"
+
+
+def audit() -> str:
+    """Stream, trimmed approximately: who did what to whom, at which revision."""
+    return "{cfg}:audit"
+
+
+def tick_channel() -> str:
+    """Channel: a small msgpack event after every commit; a hint, never the truth."""
+    return "{cfg}:tick"
+
+
+def reports() -> str:
+    """Hash: worker id -> its last report, encoded."""
+    return "{fleet}:reports"
+
+
+def heartbeats() -> str:
+    """Sorted set: worker id -> Redis' clock at its last report, in ms."""
+    return "{fleet}:beats"
+
+
+def ack_channel() -> str:
+    """Channel: a worker id, each time that worker reports."""
+    return "{fleet}:ack"
+
+
+def limit(tenant: str, name: str, key: str) -> str:
+    """String: the theoretical arrival time of one limit of one caller, in µs; one slot per tenant.
+
+    `key` is what a client sent (an address, a header): a long or odd one is replaced by its digest.
+    """
+    if len(key) > MAX_LIMIT_KEY_CHARS or not key.isascii():
+        key = "#" + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return f"{{rl:{tenant}}}:{name}:{key}"
+
+
+def done(write_id: str) -> str:
+    """String, expiring: the outcome of a write, so that sending it twice does it once."""
+    return f"{{cfg}}:done:{write_id}"

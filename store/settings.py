@@ -1,0 +1,236 @@
+"""Every setting of every plane, once: a flag, else the environment, else the default.
+
+`Settings` is the table: each field says its variable, its flag, its default as an operator would type it, how
+it is read, which planes it concerns and what it does. `load_settings` reads one plane's part and names every
+fault at once; `describe_settings` is what `portico settings` shows. Secrets have no flag, because every user
+of a machine can read its command lines, and are never shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from store.setting_values import (
+    Address,
+    Network,
+    read_address,
+    read_addresses,
+    read_bootstrap_token,
+    read_bytes,
+    read_http_url,
+    read_networks,
+    read_node_name,
+    read_optional_redis_url,
+    read_redis_url,
+    read_seconds,
+    read_text,
+    read_token,
+    read_whole,
+    read_worker_count,
+)
+
+Plane = Literal["edge", "control", "cli", "dev"]
+Source = Literal["flag", "environment", "default"]
+Flag = str | int | Sequence[str] | None
+
+
+class SettingsError(Exception):
+    """One or more settings cannot be used; `faults` has a line for each, and none of them holds a value."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = tuple(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. `read` turns text into the value, or raises ValueError with what is wrong."""
+
+    name: str
+    env: str
+    flag: str | None
+    default: str
+    unit: str
+    planes: frozenset[Plane]
+    help: str
+    read: Callable[[str], object]
+    is_secret: bool
+    is_repeatable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One line of `portico settings`: the value as an operator may see it, and where it came from."""
+
+    setting: Setting
+    shown: str
+    source: Source
+
+
+def _setting(planes: str, env: str, flag: str | None, default: str, unit: str, **rest: Any) -> Any:
+    named = {"planes": frozenset(planes.split()), "env": env, "flag": flag, "default": default, "unit": unit}
+    return field(metadata={"is_secret": False, "is_repeatable": False, **named, **rest})
+
+
+# fmt: off
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one process; those of the other planes have their defaults."""
+
+    redis_url: str = _setting(
+        "edge control", "PORTICO_REDIS_URL", "--redis", "redis://127.0.0.1:6379/0", "URL",
+        read=read_redis_url,
+        help="the Redis of configuration and counters: redis, rediss, unix, redis+sentinel or redis+cluster")
+    listen: tuple[Address, ...] = _setting(
+        "edge", "PORTICO_LISTEN", "--listen", "127.0.0.1:8080", "HOST:PORT", read=read_addresses,
+        is_repeatable=True, help="where clients connect by HTTP; several, separated by commas")
+    ops: Address = _setting(  # noqa: RUF009 - the table
+        "edge", "PORTICO_OPS", "--ops", "127.0.0.1:8082", "HOST:PORT", read=read_address,
+        help="where /livez, /readyz, /metrics and /status answer; keep it off the public network")
+    workers: int = _setting(
+        "edge", "PORTICO_WORKERS", "--workers", "cpus", "processes", read=read_worker_count,
+        help="worker processes of the node; 'cpus' is one for each processor")
+    node: str = _setting(
+        "edge", "PORTICO_NODE", "--node", "", "name", read=read_node_name,
+        help="the node's name in `portico nodes`; the machine's when not given")
+    drain_grace_s: float = _setting(
+        "edge", "PORTICO_DRAIN_GRACE", "--drain-grace", "30s", "duration", read=read_seconds(0.001, 3600),
+        help="how long requests may finish after SIGTERM")
+    head_timeout_s: float = _setting(
+        "edge", "PORTICO_HEAD_TIMEOUT", "--head-timeout", "10s", "duration", read=read_seconds(0.1, 600),
+        help="from connecting, or a request's first byte, to the end of its head; then 408")
+    keepalive_timeout_s: float = _setting(
+        "edge", "PORTICO_KEEPALIVE_TIMEOUT", "--keepalive-timeout", "75s", "duration",
+        read=read_seconds(0.1, 3600), help="how long a client's connection may stay idle between requests")
+    body_timeout_s: float = _setting(
+        "edge", "PORTICO_BODY_TIMEOUT", "--body-timeout", "30s", "duration", read=read_seconds(0.1, 3600),
+        help="the longest wait for the next bytes of a request's body; then 408")
+    write_timeout_s: float = _setting(
+        "edge", "PORTICO_WRITE_TIMEOUT", "--write-timeout", "30s", "duration", read=read_seconds(0.1, 3600),
+        help="how long a client may take no byte of its answer before it is cut off")
+    max_head_bytes: int = _setting(
+        "edge", "PORTICO_MAX_HEAD", "--max-head", "32KiB", "size", read=read_bytes(1 << 10, 1 << 20),
+        help="the largest request head, line and fields together; above it 431")
+    max_connections: int = _setting(
+        "edge", "PORTICO_MAX_CONNECTIONS", "--max-connections", "10000", "connections",
+        read=read_whole(1, 1_000_000), help="client connections of one worker; more are closed at once")
+    egress_allow: tuple[Network, ...] = _setting(
+        "edge control", "PORTICO_EGRESS_ALLOW", "--egress-allow", "", "CIDRs", read=read_networks,
+        help="networks that tenants' upstreams may be in although they are private")
+    trusted_proxies: tuple[Network, ...] = _setting(
+        "edge", "PORTICO_TRUSTED_PROXIES", "--trusted-proxies", "", "CIDRs", read=read_networks,
+        help="networks whose forwarding headers are believed")
+    access_log: str = _setting(
+        "edge", "PORTICO_ACCESS_LOG", "--access-log", "-", "file", read=read_text,
+        help="where each request's JSON line goes: '-' is standard output, 'off' is nowhere, else a file")
+    control_listen: Address = _setting(  # noqa: RUF009 - the table
+        "control", "PORTICO_CONTROL_LISTEN", "--listen", "127.0.0.1:8081", "HOST:PORT", read=read_address,
+        help="where the admin API answers")
+    bootstrap_token: str = _setting(
+        "control dev", "PORTICO_BOOTSTRAP_TOKEN", None, "", "token",
+        read=read_bootstrap_token, is_secret=True,
+        help="an operator token that exists from the start, at least 24 characters")
+    admin_url: str = _setting(
+        "cli", "PORTICO_ADMIN_URL", "--admin-url", "http://127.0.0.1:8081", "URL", read=read_http_url,
+        help="the admin API that the commands talk to")
+    token: str = _setting(
+        "cli", "PORTICO_TOKEN", None, "", "token", read=read_token, is_secret=True,
+        help="the operator or tenant token that the commands show")
+    dev_port: int = _setting(
+        "dev", "PORTICO_DEV_PORT", "--port", "8080", "port", read=read_whole(0, 65535),
+        help="`portico dev`: the edge's port on 127.0.0.1")
+    dev_admin_port: int = _setting(
+        "dev", "PORTICO_DEV_ADMIN_PORT", "--admin-port", "8081", "port", read=read_whole(0, 65535),
+        help="`portico dev`: the admin API's port on 127.0.0.1")
+    dev_ops_port: int = _setting(
+        "dev", "PORTICO_DEV_OPS_PORT", "--ops-port", "8082", "port", read=read_whole(0, 65535),
+        help="`portico dev`: the ops listener's port on 127.0.0.1")
+    dev_origin_port: int = _setting(
+        "dev", "PORTICO_DEV_ORIGIN_PORT", "--origin-port", "9000", "port", read=read_whole(0, 65535),
+        help="`portico dev`: the sample upstream's port on 127.0.0.1")
+    dev_workers: int = _setting(
+        "dev", "PORTICO_DEV_WORKERS", "--workers", "2", "processes", read=read_worker_count,
+        help="`portico dev`: worker processes of the edge")
+    dev_redis_url: str = _setting(
+        "dev", "PORTICO_DEV_REDIS_URL", "--redis", "", "URL", read=read_optional_redis_url,
+        help="`portico dev`: a Redis to use instead of an embedded one")
+# fmt: on
+
+
+SETTINGS: tuple[Setting, ...] = tuple(Setting(name=row.name, **row.metadata) for row in fields(Settings))
+
+
+def load_settings(plane: Plane, flags: Mapping[str, Flag], env: Mapping[str, str]) -> Settings:
+    """Read one plane's settings; `flags` has what was typed, by the setting's name (None: not typed).
+
+    A variable set to nothing counts as not set. Raises SettingsError naming every fault, not only the first.
+    """
+    faults = [f"{name} is not a setting of the {plane} plane" for name in _strangers(plane, flags)]
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        text, source = _text_of(setting, plane, flags, env)
+        try:
+            values[setting.name] = setting.read(text)
+        except ValueError as error:
+            faults.append(f"{setting.flag if source == 'flag' else setting.env}: {error}")
+    if faults:
+        raise SettingsError(faults)
+    return Settings(**values)
+
+
+def describe_settings(env: Mapping[str, str]) -> tuple[SettingRow, ...]:
+    """Every setting of every plane as this environment sets it; no secret and no password is shown."""
+    rows = []
+    for setting in SETTINGS:
+        text, source = _text_of(setting, None, {}, env)
+        rows.append(SettingRow(setting, _shown(setting, text), source))
+    return tuple(rows)
+
+
+def add_flags(parser: argparse.ArgumentParser, plane: Plane) -> None:
+    """Give a parser the plane's flags; `load_settings(plane, vars(parsed), env)` reads what it parsed."""
+    for setting in SETTINGS:
+        if plane in setting.planes and setting.flag:
+            parser.add_argument(
+                setting.flag,
+                dest=setting.name,
+                metavar=setting.unit.upper(),
+                action="append" if setting.is_repeatable else "store",
+                help=f"{setting.help} [{setting.env}; {setting.default or 'none'}]".replace("%", "%%"),
+            )
+
+
+def _strangers(plane: Plane, flags: Mapping[str, Flag]) -> list[str]:
+    known = {setting.name for setting in SETTINGS if plane in setting.planes}
+    return sorted(name for name, value in flags.items() if value is not None and name not in known)
+
+
+def _text_of(
+    setting: Setting, plane: Plane | None, flags: Mapping[str, Flag], env: Mapping[str, str]
+) -> tuple[str, Source]:
+    if plane is not None and plane not in setting.planes:
+        return setting.default, "default"
+    flag = flags.get(setting.name)
+    if flag is not None:
+        return (flag if isinstance(flag, str) else _joined(flag)), "flag"
+    if env.get(setting.env):
+        return env[setting.env], "environment"
+    return setting.default, "default"
+
+
+def _joined(flag: int | Sequence[str]) -> str:
+    return str(flag) if isinstance(flag, int) else ",".join(flag)
+
+
+def _shown(setting: Setting, text: str) -> str:
+    if setting.is_secret:
+        return "(set)" if text else "(not set)"
+    if setting.unit != "URL":
+        return text
+    # Up to the last @: a password typed without escapes may itself hold an @, a colon or a slash.
+    without_user = re.sub(r"^([a-z+]+://).*@", r"\1***@", text)
+    return re.sub(r"([?&][a-z_]*(?:username|password)=)[^&]*", r"\1***", without_user)

@@ -1,0 +1,198 @@
+"""store/gcra.py, and lua/gcra.lua against it."""
+
+from __future__ import annotations
+
+import asyncio
+from fractions import Fraction
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from store.client import Client, connect
+from store.embedded import RedisProcess
+from store.gcra import Arrival, Pace, ahead_of, is_admitted, pace, remaining, stepped, take_all, wait_us
+from store.scripts import script
+
+S = 1_000_000
+
+limits = st.builds(
+    lambda count, period_s, burst, cost: pace(count, period_s, max(burst, cost), cost),
+    count=st.integers(1, 5_000),
+    period_s=st.sampled_from([0.001, 0.01, 0.1, 1.0, 7.0, 60.0]),
+    burst=st.integers(1, 40),
+    cost=st.integers(1, 3),
+)
+
+
+@pytest.mark.parametrize(
+    ("count", "period_s", "burst", "cost", "step", "slack", "parts"),
+    [
+        (100, 1.0, 200, 1, (10_000, 0), (2_000_000, 0), 1),
+        (3, 1.0, 3, 1, (333_333, 1), (1_000_000, 0), 3),
+        (3, 1.0, 2, 2, (666_666, 2), (666_666, 2), 3),
+        (600, 60.0, 600, 1, (100_000, 0), (60_000_000, 0), 1),
+        (7_000_000, 1.0, 1, 1, (0, 1), (0, 1), 7),
+        (1_000_000, 86_400.0, 1_000_000, 1, (86_400, 0), (86_400_000_000, 0), 1),
+    ],
+)
+def test_a_pace_is_exact_to_a_part_of_a_microsecond(
+    count: int, period_s: float, burst: int, cost: int, step: tuple[int, int], slack: tuple[int, int], parts: int
+) -> None:
+    found = pace(count, period_s, burst, cost)
+    assert (found.step, found.slack, found.parts) == (step, slack, parts)
+    assert found.arguments == tuple(str(number).encode() for number in (*step, *slack, parts))
+
+
+@pytest.mark.parametrize(
+    ("count", "period_s", "burst", "cost"),
+    [(0, 1.0, 1, 1), (1, 0.0, 1, 1), (1, 1.0, 0, 1), (1, 1.0, 1, 0), (1, 1.0, 2, 3), (1, 86_400.0, 10**6, 1)],
+)
+def test_a_limit_that_nothing_could_satisfy_or_count_is_refused(
+    count: int, period_s: float, burst: int, cost: int
+) -> None:
+    with pytest.raises(ValueError, match=r"1 or more|too large"):
+        pace(count, period_s, burst, cost)
+
+
+def test_a_workers_share_divides_rate_and_burst_but_never_to_nothing() -> None:
+    assert pace(100, 1.0, 200, 1, 4).step == (40_000, 0)
+    assert pace(100, 1.0, 200, 1, 4).slack == (2_000_000, 0)
+    assert pace(1, 1.0, 1, 1, 500).step == pace(1, 1.0, 1, 1, 500).slack == (500_000_000, 0)
+
+
+@pytest.mark.parametrize(
+    ("arrival", "expected"),
+    [
+        (None, (0, 0)),
+        ((99, 2, 3), (0, 0)),  # in the past: at rest
+        ((100, 0, 3), (0, 0)),
+        ((100, 2, 3), (0, 2)),
+        ((200, 1, 3), (100, 1)),
+        ((200, 1, 7), (101, 0)),  # the limit was edited: rounded up
+        ((10**9, 0, 3), (666_666, 2)),  # clock set back, or a smaller burst: empty, not stuck
+    ],
+)
+def test_an_arrival_is_ahead_of_now_by_nothing_at_least_and_the_slack_at_most(
+    arrival: Arrival | None, expected: tuple[int, int]
+) -> None:
+    assert ahead_of(arrival, 100, pace(3, 1.0, 2)) == expected
+
+
+def test_a_burst_at_once_then_the_rate() -> None:
+    of = pace(2, 1.0, 3)
+    arrival: Arrival | None = None
+    votes = []
+    for now_us in (0, 0, 0, 0, 499_999, 500_000, 500_001, 1_500_000, 1_500_000, 1_500_000):
+        admitted, _, kept = take_all([arrival], [of], now_us)
+        votes.append(admitted)
+        arrival = kept[0] if kept else arrival
+    assert votes == [True, True, True, False, False, True, False, True, True, False]
+
+
+def test_what_is_left_and_how_long_to_wait_are_told_exactly() -> None:
+    of = pace(3, 1.0, 3)
+    assert (remaining((0, 0), of), wait_us((0, 0), of)) == (3, 0)
+    one = stepped((0, 0), of)
+    assert (one, remaining(one, of), wait_us(one, of)) == ((333_333, 1), 2, 0)
+    assert (remaining(of.slack, of), wait_us(of.slack, of)) == (0, 333_334)
+
+
+def test_all_or_none() -> None:
+    wide, narrow = pace(10, 1.0, 10), pace(1, 1.0, 1)
+    admitted, ahead, kept = take_all([None, None], [wide, narrow], 0)
+    assert (admitted, ahead) == (True, [(0, 0), (0, 0)])
+    admitted, ahead, again = take_all(kept, [wide, narrow], 0)
+    assert (admitted, ahead, again) == (False, [(100_000, 0), (1_000_000, 0)], [])
+
+
+@given(of=limits, gaps=st.lists(st.integers(0, 200_000), min_size=1, max_size=60))
+def test_no_window_ever_admits_more_than_burst_plus_rate_times_window(of: Pace, gaps: list[int]) -> None:
+    now_us, arrival, admitted_at = 0, None, []
+    for gap in gaps:
+        now_us += gap
+        admitted, _, kept = take_all([arrival], [of], now_us)
+        if admitted:
+            arrival = kept[0]
+            admitted_at.append(now_us)
+    step = Fraction(of.step[0]) + Fraction(of.step[1], of.parts)
+    slack = Fraction(of.slack[0]) + Fraction(of.slack[1], of.parts)
+    for first in range(len(admitted_at)):
+        for last in range(first, len(admitted_at)):
+            assert (last - first + 1) * step <= slack + (admitted_at[last] - admitted_at[first])
+
+
+@given(of=limits, ahead_us=st.integers(0, 10**7))
+def test_the_wait_is_exactly_when_the_next_take_is_admitted(of: Pace, ahead_us: int) -> None:
+    ahead = min((ahead_us, 0), of.slack)
+    wait = wait_us(ahead, of)
+    assert is_admitted(ahead, of) is (wait == 0)
+    if wait:
+        arrival = (ahead[0], ahead[1], of.parts)
+        assert take_all([arrival], [of], wait)[0]
+        assert not take_all([arrival], [of], wait - 1)[0]
+
+
+takes = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True), min_size=1, max_size=30)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(paces=st.lists(limits, min_size=4, max_size=4), edited=limits, takes=takes)
+def test_the_script_in_redis_decides_exactly_as_the_pure_function(
+    redis_server: RedisProcess, paces: list[Pace], edited: Pace, takes: list[list[int]]
+) -> None:
+    asyncio.run(compare(redis_server.url, paces, edited, takes))
+
+
+async def compare(url: str, paces: list[Pace], edited: Pace, takes: list[list[int]]) -> None:
+    async with connect(url, "control") as client:
+        await client.ask("FLUSHALL")
+        arrivals: dict[int, Arrival] = {}
+        for turn, chosen in enumerate(takes):
+            if turn == len(takes) // 2:
+                paces = [edited, *paces[1:]]  # a limit is edited while it is being used
+            used = [paces[n] for n in chosen]
+            reply = await run_script(client, chosen, used)
+            admitted, ahead, kept = take_all([arrivals.get(n) for n in chosen], used, reply[1])
+            assert reply[0] == admitted
+            assert list(zip(reply[2::2], reply[3::2], strict=True)) == ahead
+            arrivals.update(zip(chosen, kept, strict=False))
+        for n, arrival in arrivals.items():
+            found = await client.ask("GET", f"{{rl:t}}:{n}")
+            assert found is None or found == b"%d %d %d" % arrival
+
+
+async def run_script(client: Client, chosen: list[int], paces: list[Pace]) -> list[int]:
+    names = [f"{{rl:t}}:{n}" for n in chosen]
+    reply: list[int] = await client.run(script("gcra"), names, [argument for of in paces for argument in of.arguments])
+    return reply
+
+
+async def test_a_kept_arrival_lives_as_long_as_it_matters(client: Client) -> None:
+    of = pace(10, 1.0, 10)
+    for _ in range(10):
+        await run_script(client, [1], [of])
+    assert 900 < await client.ask("PTTL", "{rl:t}:1") <= 1001
+    reply = await run_script(client, [1], [of])
+    assert reply[0] == 0
+
+
+async def test_a_refusal_writes_nothing(client: Client) -> None:
+    wide, narrow = pace(10, 60.0, 10), pace(1, 60.0, 1)
+    await run_script(client, [1, 2], [wide, narrow])
+    before = [await client.ask("GET", "{rl:t}:1"), await client.ask("GET", "{rl:t}:2")]
+    assert (await run_script(client, [1, 2], [wide, narrow]))[0] == 0
+    assert [await client.ask("GET", "{rl:t}:1"), await client.ask("GET", "{rl:t}:2")] == before
+
+
+async def test_an_arrival_far_in_the_future_empties_the_limit_and_does_not_lock_it(client: Client) -> None:
+    of = pace(1000, 1.0, 2)
+    await client.ask("SET", "{rl:t}:1", f"{4 * 10**15} 0 1", is_write=True)
+    reply = await run_script(client, [1], [of])
+    assert (reply[0], tuple(reply[2:4])) == (0, of.slack)
+
+
+async def test_bytes_that_are_no_arrival_count_as_none(client: Client) -> None:
+    await client.ask("SET", "{rl:t}:1", "nonsense", is_write=True)
+    assert (await run_script(client, [1], [pace(1, 60.0, 1)]))[0] == 1
+    assert (await run_script(client, [1], [pace(1, 60.0, 1)]))[0] == 0
