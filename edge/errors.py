@@ -100,9 +100,7 @@ class EdgeError(Exception):
         self.retry_safe = kind.retry_safe
         self.must_close = must_close or kind.must_close
         self.headers = headers
-        self.retry_after_s = (
-            DEFAULT_RETRY_AFTER_S if retry_after_s is None and kind.status == 503 else retry_after_s
-        )
+        self.retry_after_s = DEFAULT_RETRY_AFTER_S if retry_after_s is None and kind.status == 503 else retry_after_s
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}" if self.detail else self.code

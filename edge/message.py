@@ -182,9 +182,7 @@ class ProxyRequest:
             if self._base is not None:
                 self._base = value.with_path("/")
             elif value.origin() != self.url.origin():
-                raise ValueError(
-                    f"the target is chosen by the route's upstream, not by a URL: {value.origin()}"
-                )
+                raise ValueError(f"the target is chosen by the route's upstream, not by a URL: {value.origin()}")
         self.path = value.raw_path
         self.query_string = value.raw_query_string
 
@@ -262,9 +260,7 @@ class ProxyResponse:
             pieces += piece
             if len(pieces) > max_bytes:
                 self.body.abort()
-                raise EdgeError(
-                    "upstream_protocol", f"a middleware reads at most {max_bytes} bytes of an answer"
-                )
+                raise EdgeError("upstream_protocol", f"a middleware reads at most {max_bytes} bytes of an answer")
         self.content = bytes(pieces)
         return self.content
 
