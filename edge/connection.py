@@ -12,17 +12,19 @@ import logging
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import ERROR, RequestHandler
 
+from edge.deadlines import BodyDeadline, HeadDeadline, WriteDeadline
 from edge.errors import EdgeError
 from edge.exchange import Exchange
-from edge.tunnel import Tunnel
+from edge.head import parse_fault
+from edge.tunnel import Tunnel, TunnelSink
 
 WRITE_BUFFER_BYTES = 64 * 1024
 READ_BUFFER_BYTES = 32 * 1024
@@ -36,14 +38,32 @@ Serve = Callable[["ClientConnection", Exchange], Awaitable[None]]
 log = logging.getLogger("portico.edge")
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What a client's connection may take: time, in seconds, and room.
+
+    A head has `head_timeout_s` from the connection or its first byte, a body `body_timeout_s` between any two of its
+    bytes, an answer `write_timeout_s` for the client to take any of it. Connections beyond `max_connections` are closed
+    at once.
+    """
+
+    keepalive_timeout_s: float = 75.0
+    head_timeout_s: float = 10.0
+    body_timeout_s: float = 30.0
+    write_timeout_s: float = 30.0
+    max_head_bytes: int = 32 * 1024
+    max_connections: int = 10_000
+
+
 class EdgeServer(web.Server):
     """Makes a `ClientConnection` for each accepted socket and knows those that are open."""
 
-    def __init__(self, serve: Serve, *, keepalive_timeout_s: float = 75.0) -> None:
+    def __init__(self, serve: Serve, limits: ConnectionLimits | None = None) -> None:
+        self.limits = limits or ConnectionLimits()
         super().__init__(
             _never_called,
             handler_cancellation=True,
-            keepalive_timeout=keepalive_timeout_s,
+            keepalive_timeout=self.limits.keepalive_timeout_s,
             access_log=None,
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,
@@ -52,27 +72,41 @@ class EdgeServer(web.Server):
             max_headers=MAX_FIELDS,
         )
         self.serve = serve
-        self.is_draining = False
+        self.accepted = 0
+        self.rejected = 0
 
     def __call__(self) -> RequestHandler:
         """Make the protocol of one new connection, as `loop.create_server` asks."""
         return ClientConnection(self, loop=self._loop, **self._kwargs)
 
-    def pre_shutdown(self) -> None:
-        """Let every connection end after the request it is serving; idle ones end now."""
-        self.is_draining = True
-        super().pre_shutdown()
+    def admit(self) -> bool:
+        """Say whether one more connection may stay, and count it."""
+        if len(self._connections) >= self.limits.max_connections:
+            self.rejected += 1
+            return False
+        self.accepted += 1
+        return True
 
 
 class ClientConnection(RequestHandler):
     """One client's connection; an `AnswerSink` for its exchanges and one end of a tunnel."""
 
-    __slots__ = ("_server", "_tunnel", "peer", "scheme")
+    __slots__ = (
+        "_body",
+        "_head",
+        "_server",
+        "_tunnel",
+        "peer",
+        "scheme",
+    )
 
     def __init__(self, server: EdgeServer, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(server, loop=loop, **options)
         self._server = server
         self._tunnel: Tunnel | None = None
+        limits = server.limits
+        self._head = HeadDeadline(loop, limits.head_timeout_s, limits.max_head_bytes, self._refuse_head)
+        self._body: BodyDeadline | None = None
         self.peer: str | None = None
         self.scheme = "http"
 
@@ -86,13 +120,17 @@ class ClientConnection(RequestHandler):
                 exchange = self._exchange(message, payload)
                 self._request_in_progress = True
                 try:
+                    if not payload.is_eof():
+                        self._body = BodyDeadline(self, payload, self._server.limits.body_timeout_s, self._break_body)
                     await self._server.serve(self, exchange)
                 finally:
+                    self._end_body()
                     self._request_in_progress = False
                     if self._handler_waiter is not None and not self._handler_waiter.done():
                         self._handler_waiter.set_result(None)
                 if not self._may_go_on(exchange):
-                    await self._linger(payload)
+                    if exchange.parse_error is not None or not payload.is_eof():
+                        await self._linger()
                     break
                 self._await_next_request()
         except ConnectionError:
@@ -127,7 +165,7 @@ class ClientConnection(RequestHandler):
         if isinstance(message, RawRequestMessage):
             return Exchange(self, message, payload)
         exchange = Exchange(self, ERROR, EMPTY_PAYLOAD)
-        exchange.parse_error = parse_fault(message.exc)
+        exchange.parse_error = message if isinstance(message, EdgeError) else parse_fault(message.exc)
         return exchange
 
     def _may_go_on(self, exchange: Exchange) -> bool:
@@ -144,18 +182,19 @@ class ClientConnection(RequestHandler):
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
 
-    async def _linger(self, payload: StreamReader) -> None:
-        """Read on for a moment before closing, so that the answer is not lost to a reset (RFC 9112 section 9.6)."""
-        if self._force_close or payload.is_eof() or self.transport is None:
+    async def _linger(self) -> None:
+        """Let the client read its answer before the connection ends (RFC 9112 section 9.6).
+
+        Closing with bytes unread resets the connection, and the reset can overtake the answer. So our side ends first,
+        and what still comes is thrown away until the client has ended its side, which cancels us, or for two seconds.
+        """
+        if self._force_close or self.transport is None:
             return
-        try:
-            async with asyncio.timeout(LINGER_S):
-                while not payload.is_eof():
-                    await payload.readany()
-        except (TimeoutError, HttpProcessingError, ConnectionError):
-            return
-        except web.RequestPayloadError:
-            return
+        self._close = True  # `data_received` throws away from here on
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._resume_transport_reading()
+        await asyncio.sleep(LINGER_S)
 
     # -- an exchange's way out -----------------------------------------------------------------------------------
 
@@ -167,8 +206,9 @@ class ClientConnection(RequestHandler):
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
-        if self._paused:
-            await self._drain_helper()
+        if self._paused and self.transport is not None:
+            with WriteDeadline(self.transport, self._server.limits.write_timeout_s, self.abort):
+                await self._drain_helper()
 
     def abort(self) -> None:
         """Cut the connection: a reset, not an end that could pass for a whole answer (RFC 9112 section 8)."""
@@ -193,9 +233,28 @@ class ClientConnection(RequestHandler):
         if self._tunnel is not None:
             self._tunnel.client_writable()
 
-    # -- the event loop's calls ----------------------------------------------------------------------------------
+    # -- deadlines -----------------------------------------------------------------------------------------------------
+
+    def _refuse_head(self, code: str) -> None:
+        """Answer a head that is too slow or too large as if it had arrived; a client that said nothing just goes."""
+        if self._waiter is None or self._waiter.done():
+            return
+        if not self._head.received_bytes:
+            self.force_close()
+            return
+        self._messages.append((EdgeError(code, must_close=True), EMPTY_PAYLOAD))  # type: ignore[arg-type]
+        self._waiter.set_result(None)
+
+    def _break_body(self, body: StreamReader) -> None:
+        body.set_exception(EdgeError("slow_request", must_close=True))
+
+    # -- the event loop's calls ----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not self._server.admit():
+            transport.close()
+            self._manager = None  # as after `connection_lost`: nothing has begun that would have to end
+            return
         peername = transport.get_extra_info("peername")
         self.peer = peername[0] if isinstance(peername, tuple) else None
         if transport.get_extra_info("sslcontext") is not None:
@@ -203,37 +262,27 @@ class ClientConnection(RequestHandler):
         super().connection_made(transport)
         if self.transport is not None:
             self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
+        self._head.start()
 
+    def data_received(self, data: bytes) -> None:
+        if self._manager is None:
+            return  # not admitted
+        if self._body is not None:
+            self._body.progressed()
+        is_head = self._waiter is not None and not self._waiter.done()
+        super().data_received(data)
+        if is_head:
+            self._head.received(len(data), is_complete=bool(self._messages))
 
-class TunnelSink:
-    """Stands where `RequestHandler` expects the parser of an upgraded connection."""
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._head.end()
+        self._end_body()
+        super().connection_lost(exc)
 
-    __slots__ = ("_tunnel",)
-
-    def __init__(self, tunnel: Tunnel) -> None:
-        self._tunnel = tunnel
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Take received bytes; never the end, which `feed_eof` tells."""
-        self._tunnel.from_client(data)
-        return False, b""
-
-    def feed_eof(self) -> None:
-        """Take the end of the client's connection."""
-        self._tunnel.end()
-
-
-def parse_fault(error: BaseException) -> EdgeError:
-    """Say what is wrong with a head that the parser refused; nothing of it is echoed."""
-    code = "bad_request"
-    if isinstance(error, LineTooLong):
-        # The parser names the line it gave up on: a request target begins with "/", a field name cannot.
-        line = error.args[0]
-        is_target = line[:1] == ("/" if isinstance(line, str) else b"/")
-        code = "uri_too_long" if is_target else "headers_too_large"
-    elif isinstance(error, BadHttpMessage) and "Too many headers" in error.message:
-        code = "headers_too_large"
-    return EdgeError(code, detail=type(error).__name__, must_close=True)
+    def _end_body(self) -> None:
+        if self._body is not None:
+            self._body.end()
+            self._body = None
 
 
 async def _never_called(request: web.BaseRequest) -> web.StreamResponse:

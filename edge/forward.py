@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from aiohttp.streams import StreamReader
 
+from edge.answer import protocol_error
 from edge.context import BodyReader, ProxyContext, ProxyRequest, ProxyResponse
 from edge.errors import EdgeError
 from edge.framing import LAST_CHUNK, BodyPlan, Framing, chunk, plan_request_body, serialize_head
@@ -122,6 +123,8 @@ async def forward(connection: UpstreamConnection, ctx: ProxyContext, timeouts: T
     try:
         upload = _send(connection, request, upgrade, timeouts)
         message, payload = await connection.head()
+        if message.code == 101 and message.headers.get("Upgrade", "").lower() != (upgrade or "").lower():
+            raise protocol_error("a switch to another protocol than was asked for")
     except BaseException:
         if upload is not None:
             upload.cancel()
@@ -134,6 +137,7 @@ async def forward(connection: UpstreamConnection, ctx: ProxyContext, timeouts: T
         status=message.code, headers=strip_answer_headers(message.headers), body=body, reason=message.reason
     )
     if message.code == 101:
+        response.headers["Upgrade"] = upgrade or ""
         response.upgraded = connection
     return response
 

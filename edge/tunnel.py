@@ -93,3 +93,21 @@ class Tunnel:
 def _resume(transport: asyncio.Transport | None) -> None:
     if transport is not None and not transport.is_closing():
         transport.resume_reading()
+
+
+class TunnelSink:
+    """Stands where `RequestHandler` expects the parser of an upgraded connection."""
+
+    __slots__ = ("_tunnel",)
+
+    def __init__(self, tunnel: Tunnel) -> None:
+        self._tunnel = tunnel
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Take received bytes; never the end, which `feed_eof` tells."""
+        self._tunnel.from_client(data)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """Take the end of the client's connection."""
+        self._tunnel.end()

@@ -1,0 +1,156 @@
+"""A worker's parts, put together: the one place that knows all of them.
+
+store clients -> catalog, feed, fleet, limiter        what the planes share
+catalog, feed -> watcher -> tenancy -> router         the path of a change
+server -> service -> router -> handlers -> targets    the path of a request
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from edge.client_edge.key_cache import KeyCache
+from edge.compiler import CompiledTenant, Parts, compile_tenant
+from edge.connection import ConnectionLimits, EdgeServer
+from edge.headers import TrustedProxies
+from edge.router import DynamicRouter
+from edge.serve import EdgeService
+from edge.telemetry.access_log import FileLog, NoLog, open_access_log
+from edge.telemetry.counters import Counters
+from edge.telemetry.metrics import Samples
+from edge.telemetry.observer import Observer
+from edge.tenancy import Tenancy
+from edge.upstreams.egress import EgressFilter
+from edge.upstreams.live import LiveTargets
+from edge.watcher import Watcher
+from store.catalog import Catalog
+from store.client import connect
+from store.codec import Envelope
+from store.errors import RecordUnreadable
+from store.feed import Feed
+from store.fleet import Fleet
+from store.limiter import Limiter
+from store.model import parse_document
+from store.reports import WorkerReport
+from store.settings import Settings
+
+TUNNEL_IDLE_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The parts of a worker that its life has to do with."""
+
+    worker_id: str
+    server: EdgeServer
+    watcher: Watcher
+    tenancy: Tenancy
+    fleet: Fleet
+    counters: Counters
+    log: FileLog | NoLog
+
+    def samples(self) -> Samples:
+        """Tell what is counted, and how things stand."""
+        connections = self.server.connections
+        return {
+            **self.counters.samples(),
+            "portico_requests_in_flight": sum(connection._request_in_progress for connection in connections),
+            "portico_connections_total": self.server.accepted,
+            "portico_connections_rejected_total": self.server.rejected,
+            "portico_connections_open": len(connections),
+            "portico_config_revision": self.watcher.position.revision,
+            "portico_config_age_seconds": self._config_age_s(),
+            "portico_config_refused": len(self.tenancy.refused),
+            "portico_store_up": int(self.watcher.store_error is None),
+            "portico_access_log_dropped_total": self.log.dropped,
+        }
+
+    def config(self) -> dict[str, Any]:
+        """Tell what is served and what is not, for /status."""
+        watcher = self.watcher
+        return {
+            "revision": watcher.position.revision,
+            "epoch": watcher.position.epoch,
+            "config_age_s": round(self._config_age_s(), 3),
+            "is_store_up": watcher.store_error is None,
+            "is_degraded": watcher.is_degraded,
+            "last_error": watcher.alarm or watcher.store_error,
+            "refused": [
+                {"tenant": each.tenant, "revision": each.revision, "reason": each.reason}
+                for each in self.tenancy.refused.values()
+            ],
+        }
+
+    def _config_age_s(self) -> float:
+        """Say how long ago the store last told what is current."""
+        return max(0.0, time.time() - self.watcher.last_seen_s)
+
+
+@asynccontextmanager
+async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
+    """Put a worker together, and take it apart again at the end.
+
+    Raises BadRedisUrl, and OSError when the access log cannot be opened.
+    """
+    async with AsyncExitStack() as stack:
+        counters = Counters()
+        log = open_access_log(settings.access_log)
+        stack.push_async_callback(log.close)
+        # One client each: what waits for the catalog must not hold up the heartbeat, nor either of them a request.
+        control, feed, fleet, data = [
+            await stack.enter_async_context(connect(settings.redis_url, role))
+            for role in ("control", "feed", "control", "data")
+        ]
+        keys = KeyCache(Catalog(data).get_key)
+        limiter = Limiter(data, lambda: watcher.live_workers)
+        parts = Parts(LiveTargets(EgressFilter(settings.egress_allow).allows), keys, limiter, counters)
+
+        def compile_record(tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
+            try:
+                document = parse_document(envelope.record().document)
+                if document.tenant != tenant:
+                    raise RecordUnreadable(tenant, revision, f"it is a document of tenant {document.tenant}")
+                return compile_tenant(document, envelope.hosts, revision, parts)
+            except Exception:
+                counters.compile_failures += 1
+                raise
+
+        router = DynamicRouter()
+        tenancy = Tenancy(router, compile_record, keys.forget)
+        stack.callback(tenancy.close)
+        identity = _identity(settings.node, index)
+        watcher = Watcher(Catalog(control), Feed(feed), Fleet(fleet), tenancy, identity)
+        trusted = TrustedProxies(map(str, settings.trusted_proxies))
+        observer = Observer(counters, log, asyncio.get_running_loop().time)
+        service = EdgeService(router, trusted, observer, tunnel_idle_timeout_s=TUNNEL_IDLE_TIMEOUT_S)
+        server = EdgeServer(service.serve, _connection_limits(settings))
+        yield Worker(identity.worker_id, server, watcher, tenancy, Fleet(fleet), counters, log)
+
+
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        keepalive_timeout_s=settings.keepalive_timeout_s,
+        head_timeout_s=settings.head_timeout_s,
+        body_timeout_s=settings.body_timeout_s,
+        write_timeout_s=settings.write_timeout_s,
+        max_head_bytes=settings.max_head_bytes,
+        max_connections=settings.max_connections,
+    )
+
+
+def _identity(node: str, index: int) -> WorkerReport:
+    pid = os.getpid()
+    return WorkerReport(
+        worker_id=f"{node}/{index}/{pid}",
+        node=node,
+        pid=pid,
+        epoch="",
+        revision=0,
+        started_at_ms=int(time.time() * 1000),
+    )

@@ -1,0 +1,127 @@
+"""How often: the limits of a route, all taken together or none, and the fields that tell the client where it stands.
+
+`RateLimit-Policy` and `RateLimit` are structured fields (draft-ietf-httpapi-ratelimit-headers), on every answer
+of a limited route, the edge's own answers too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from ipaddress import IPv6Address, ip_address
+from typing import NamedTuple
+
+from edge.context import ProxyContext
+from edge.errors import EdgeError
+from edge.middleware import ProxyMiddleware
+from edge.telemetry.counters import Counters
+from store.limiter import Decision, Limiter, LimitState, Take
+from store.model import By, RateLimit
+
+KeyOf = Callable[[ProxyContext], str]
+MAX_PLAIN_VALUE = 64
+POLICY, STATE = "RateLimit-Policy", "RateLimit"
+
+
+class NamedLimit(NamedTuple):
+    """A limit and the name the document gives it."""
+
+    name: str
+    limit: RateLimit
+
+
+def take_limits(
+    tenant: str, route: str, limits: Sequence[NamedLimit], limiter: Limiter, counters: Counters
+) -> ProxyMiddleware:
+    """Make the middleware that admits a request when all of these limits do.
+
+    EdgeError `rate_limited` with the wait until it could be admitted, or `store_down` when a limit that is declared
+    `on_store_loss: closed` cannot be counted.
+    """
+    makers = [_take_maker(named, route) for named in limits]
+    policy = policy_field([named.limit for named in limits], [named.name for named in limits])
+
+    async def check(ctx: ProxyContext) -> AsyncIterator[None]:
+        decision = await limiter.take(tenant, [make(ctx) for make in makers])
+        by_source = counters.limits_admitted if decision.admitted else counters.limits_refused
+        by_source[decision.source] += 1
+        fields = ((POLICY, policy), (STATE, state_field(decision.states))) if decision.states else ((POLICY, policy),)
+        if not decision.admitted:
+            raise _refusal(decision, fields)
+        yield
+        if isinstance(ctx.error, EdgeError):
+            ctx.error.headers = (*ctx.error.headers, *fields)
+        elif ctx.has_response:
+            ctx.response.headers.update(fields)
+
+    return check
+
+
+def _refusal(decision: Decision, fields: tuple[tuple[str, str], ...]) -> EdgeError:
+    if decision.source == "closed":
+        return EdgeError("store_down", "a limit that is closed without its store", retry_after_s=decision.retry_after_s)
+    return EdgeError("rate_limited", headers=fields, retry_after_s=decision.retry_after_s)
+
+
+def policy_field(limits: Sequence[RateLimit], names: Sequence[str]) -> str:
+    """Write the policies: `"per-key";q=100;w=1`, the quota in each window of so many seconds."""
+    return ", ".join(
+        f'"{name}";q={limit.count};w={math.ceil(limit.period_s)}' for name, limit in zip(names, limits, strict=True)
+    )
+
+
+def state_field(states: Sequence[LimitState]) -> str:
+    """Write where each limit stands: `"per-key";r=50;t=1`, what is left and the seconds until all of it is back."""
+    return ", ".join(
+        f'"{state.name}";r={max(0, state.remaining)};t={math.ceil(state.reset_after_s)}' for state in states
+    )
+
+
+def _take_maker(named: NamedLimit, route: str) -> Callable[[ProxyContext], Take]:
+    """Make the function that says, for a request, what to take; a limit that counts everything alike makes it once."""
+    name, limit = named
+    if limit.by.kind in ("tenant", "route"):
+        take = _take(name, limit, route if limit.by.kind == "route" else "")
+        return lambda _: take
+    key_of = _key_of(limit.by)
+    return lambda ctx: _take(name, limit, key_of(ctx))
+
+
+def _take(name: str, limit: RateLimit, key: str) -> Take:
+    return Take(name, key, limit.count, limit.period_s, limit.burst, limit.on_store_loss)
+
+
+def _key_of(by: By) -> KeyOf:
+    if by.kind == "ip":
+        return lambda ctx: address_key(ctx.request.remote or "")
+    if by.kind == "header":
+        header = by.header or ""
+        return lambda ctx: value_key(ctx.request.in_req.headers.get(header, ""))
+    return lambda ctx: "" if ctx.identity is None else _identity_key(ctx, by.kind)
+
+
+def _identity_key(ctx: ProxyContext, kind: str) -> str:
+    identity = ctx.identity
+    assert identity is not None
+    return value_key(identity.key_id or identity.subject) if kind == "key" else value_key(identity.subject)
+
+
+def address_key(address: str) -> str:
+    """Count an IPv6 address by its /64, which is what one subscriber gets; an IPv4 address by itself."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return value_key(address)
+    if not isinstance(ip, IPv6Address):
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return f"{IPv6Address(int(ip) >> 64 << 64)}/64"
+
+
+def value_key(value: str) -> str:
+    """Make any value fit to be part of a key: short plain ones as they are, others by their hash."""
+    if len(value) <= MAX_PLAIN_VALUE and value.isascii() and value.isprintable():
+        return value
+    return hashlib.blake2b(value.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()

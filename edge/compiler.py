@@ -1,0 +1,131 @@
+"""A tenant's document -> what the router holds of it: one handler per route, one table per host.
+
+All that can be decided once is decided here: which checks a route has, in which order, and what a request is changed
+by. A concern that a route does not have costs its requests nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from edge.client_edge.admission import limit_body, refuse_upgrades
+from edge.client_edge.auth import require_api_key
+from edge.client_edge.key_cache import KeyCache
+from edge.client_edge.limits import NamedLimit, take_limits
+from edge.middleware import MiddlewarePhase, ProxyMiddlewareDef
+from edge.proxy import HTTPProxyHandler, Transport
+from edge.rewrite import compile_rewrite
+from edge.router import Conditions, DomainTable, TableRow
+from edge.target_edge import change_request, change_response
+from edge.telemetry.counters import Counters
+from edge.upstreams.group import SplitTransport, UpstreamGroup
+from edge.upstreams.live import LiveTargets
+from store.limiter import Limiter
+from store.model import HeaderOps, Route, TenantDocument
+
+# The checks at the client's edge depend on each other, so each has a phase of its own.
+ADMISSION = int(MiddlewarePhase.CLIENT_EDGE)
+AUTH = ADMISSION + 1
+LIMITS = ADMISSION + 2
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What compiled routes use of the worker they run in."""
+
+    targets: LiveTargets
+    keys: KeyCache
+    limiter: Limiter
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A route in the router: its handler and its names."""
+
+    handler: HTTPProxyHandler
+    tenant: str
+    route: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledTenant:
+    """A tenant's tables by host, and `release` for what they hold; call it when no new request can match them."""
+
+    tables: Mapping[str, DomainTable]
+    release: Callable[[], None]
+
+
+def compile_tenant(document: TenantDocument, hosts: Iterable[str], revision: int, parts: Parts) -> CompiledTenant:
+    """Compile a checked document for the hosts it is served on."""
+    tenant = document.tenant
+    groups = {
+        name: UpstreamGroup(tenant, name, upstream, parts.targets) for name, upstream in document.upstreams.items()
+    }
+
+    def release() -> None:
+        for group in groups.values():
+            group.close()
+
+    rows = {route.name: _row(document, route, groups, revision, parts) for route in document.routes}
+    return CompiledTenant(_tables(document, hosts, rows), release)
+
+
+def _tables(document: TenantDocument, hosts: Iterable[str], rows: Mapping[str, TableRow]) -> dict[str, DomainTable]:
+    """Make a table for each host; hosts with the same routes, which is most of them, share one."""
+    tables: dict[tuple[str, ...], DomainTable] = {}
+    by_host: dict[str, DomainTable] = {}
+    for host in hosts:
+        names = tuple(route.name for route in document.routes if route.domains is None or host in route.domains)
+        if names not in tables:
+            tables[names] = DomainTable(rows[name] for name in names)
+        by_host[host] = tables[names]
+    return by_host
+
+
+def _row(
+    document: TenantDocument, route: Route, groups: Mapping[str, UpstreamGroup], revision: int, parts: Parts
+) -> TableRow:
+    handler = HTTPProxyHandler(
+        rewrite=None if route.rewrite is None else compile_rewrite(route.rewrite),
+        middlewares=_middlewares(document, route, parts),
+        transport=_transport(route, groups),
+        raises_for_status=False,
+    )
+    return TableRow(
+        pattern=route.path,
+        methods=route.methods,
+        conditions=Conditions.of(route.match.headers, route.match.query),
+        priority=route.priority,
+        entry=Entry(handler, document.tenant, route.name, revision),
+    )
+
+
+def _transport(route: Route, groups: Mapping[str, UpstreamGroup]) -> Transport:
+    if route.upstream is not None:
+        return groups[route.upstream]
+    return SplitTransport([(groups[share.upstream], share.weight) for share in route.split])
+
+
+def _middlewares(document: TenantDocument, route: Route, parts: Parts) -> Iterator[ProxyMiddlewareDef]:
+    tenant = document.tenant
+    if not route.websocket:
+        yield ProxyMiddlewareDef(ADMISSION, refuse_upgrades)
+    if route.max_body_bytes is not None:
+        yield ProxyMiddlewareDef(ADMISSION, limit_body(route.max_body_bytes))
+    if route.auth:
+        methods = [document.auth[name] for name in route.auth]
+        check = require_api_key(tenant, methods, parts.keys, keep_credentials=route.keep_credentials)
+        yield ProxyMiddlewareDef(AUTH, check)
+    if route.limits:
+        limits = [NamedLimit(name, document.limits[name]) for name in route.limits]
+        yield ProxyMiddlewareDef(LIMITS, take_limits(tenant, route.name, limits, parts.limiter, parts.counters))
+    if route.headers.request != _NO_OPS:
+        yield ProxyMiddlewareDef(MiddlewarePhase.TARGET_EDGE, change_request(route.headers.request))
+    if route.headers.response != _NO_OPS:
+        yield ProxyMiddlewareDef(MiddlewarePhase.TARGET_EDGE, change_response(route.headers.response))
+
+
+_NO_OPS = HeaderOps()

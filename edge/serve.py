@@ -1,0 +1,132 @@
+"""The path of a request, read downward: head, route, chain and target, answer, and one line in the log, always.
+
+Whoever adds a concern adds a middleware in `client_edge/` or a field of an entry, not a branch here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+
+from edge.connection import ClientConnection
+from edge.context import ProxyContext, ProxyRequest, ProxyResponse
+from edge.errors import EdgeError
+from edge.exchange import Exchange
+from edge.head import read_target
+from edge.headers import REQUEST_ID, Origin, Received, TrustedProxies, origin_of, request_headers
+from edge.proxy import HTTPProxyHandler
+from edge.router import DynamicRouter, Miss
+from edge.transport import UpstreamConnection
+from edge.tunnel import Tunnel
+
+log = logging.getLogger("portico.edge")
+
+
+class RouteEntry(Protocol):
+    """What the compiler leaves in the router for each route."""
+
+    handler: HTTPProxyHandler
+    tenant: str
+    route: str
+
+
+@dataclass(slots=True)
+class Served:
+    """What became of one request, for the log and the counters.
+
+    `error` is the edge's own answer, if it gave one; `is_client_gone` says that nobody was left to answer.
+    """
+
+    exchange: Exchange
+    origin: Origin
+    started_s: float
+    ctx: ProxyContext | None = None
+    error: EdgeError | None = None
+    is_client_gone: bool = False
+
+
+class EdgeService:
+    """Serves requests by what the router holds at the moment each of them is matched."""
+
+    def __init__(
+        self,
+        router: DynamicRouter,
+        trusted: TrustedProxies,
+        observe: Callable[[Served], None],
+        *,
+        tunnel_idle_timeout_s: float,
+    ) -> None:
+        """`observe` is told of each request when it is over, whatever became of it; it must not raise or wait."""
+        self._router = router
+        self._trusted = trusted
+        self._observe = observe
+        self._tunnel_idle_timeout_s = tunnel_idle_timeout_s
+
+    async def serve(self, connection: ClientConnection, exchange: Exchange) -> None:
+        """Answer one request; ConnectionError when the client is gone, and cancelled when it goes meanwhile."""
+        origin = origin_of(Received(exchange.headers, exchange.remote, exchange.scheme, exchange.host), self._trusted)
+        exchange.request_id = origin.request_id
+        served = Served(exchange, origin, asyncio.get_running_loop().time())
+        try:
+            entry, params, request = self._match(exchange, origin)
+            ctx = served.ctx = entry.handler.begin(request)
+            ctx.tenant, ctx.route, ctx.request_id, ctx.match_info = entry.tenant, entry.route, origin.request_id, params
+            response = await entry.handler.handle(ctx)
+            response.headers[REQUEST_ID] = origin.request_id
+            if response.upgraded is None:
+                await exchange.respond(response)
+            else:
+                await self._run_tunnel(connection, exchange, response)
+        except EdgeError as error:
+            served.error = error
+            await exchange.refuse(error)
+        except web.HTTPException as answer:  # a middleware's early answer, in the toolkit's manner
+            await exchange.respond(ProxyResponse.of(answer.status, answer.headers, (answer.text or "").encode()))
+        except (ConnectionError, asyncio.CancelledError):
+            served.is_client_gone = True
+            raise
+        except Exception:
+            log.exception("request %s failed", origin.request_id)
+            served.error = EdgeError("internal")
+            await exchange.refuse(served.error)
+        finally:
+            if served.ctx is not None:
+                served.ctx.run_deferred()
+            self._observe(served)
+
+    def _match(self, exchange: Exchange, origin: Origin) -> tuple[RouteEntry, Mapping[str, str], ProxyRequest]:
+        """Find the route of a request; EdgeError for a head that must not be served and for what nobody serves."""
+        host, path, query_string = read_target(exchange)
+        found = self._router.match(host, path, exchange.method, exchange.headers, query_string)
+        if isinstance(found, Miss):
+            raise _refusal(found)
+        entry: RouteEntry = found.entry
+        headers = request_headers(exchange.headers, origin, entry.tenant, entry.route)
+        request = ProxyRequest(exchange, path, query_string, headers)
+        request.remote = origin.client
+        return entry, found.params, request
+
+    async def _run_tunnel(self, connection: ClientConnection, exchange: Exchange, response: ProxyResponse) -> None:
+        """Pass the target's 101 on, then bytes both ways until one side ends."""
+        upstream = response.upgraded
+        assert isinstance(upstream, UpstreamConnection)
+        tunnel = Tunnel(connection, upstream, self._tunnel_idle_timeout_s)
+        try:
+            exchange.switch_protocols(response)
+            upstream.start_tunnel(tunnel)
+            await connection.run_tunnel(tunnel)
+        finally:
+            tunnel.close()
+            response.abort()
+            exchange.bytes_sent += tunnel.bytes_from_upstream
+
+
+def _refusal(miss: Miss) -> EdgeError:
+    if miss.kind == "method":
+        return EdgeError("method_not_allowed", headers=(("Allow", ", ".join(sorted(miss.allow))),))
+    return EdgeError("unknown_host" if miss.kind == "host" else "no_route")

@@ -1,0 +1,64 @@
+"""What is noted of each request when it is over: some additions, and a record for the access log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from edge.serve import Served
+from edge.telemetry.access_log import AccessLog, AccessRecord
+from edge.telemetry.counters import Counters
+
+SWITCHED_PROTOCOLS = 101
+
+
+class Observer:
+    """Called with every `Served`; neither waits nor raises. `now_s` is the clock `Served.started_s` was read from."""
+
+    def __init__(self, counters: Counters, log: AccessLog, now_s: Callable[[], float]) -> None:
+        self._counters = counters
+        self._log = log
+        self._now_s = now_s
+
+    def __call__(self, served: Served) -> None:
+        """Count the request, and log it if anybody reads the log."""
+        counters, exchange, error = self._counters, served.exchange, served.error
+        duration_s = self._now_s() - served.started_s
+        # A tunnel lasts as long as its two ends like: no duration to compare with an answer's.
+        counters.answered(exchange.status, None if exchange.status == SWITCHED_PROTOCOLS else duration_s)
+        counters.received_bytes += exchange.bytes_received
+        counters.sent_bytes += exchange.bytes_sent
+        if error is not None:
+            counters.by_error[error.code] += 1
+            if error.code == "unauthorized":
+                counters.by_auth["refused"] += 1
+        if served.is_client_gone:
+            counters.aborted += 1
+        if served.ctx is not None and served.ctx.identity is not None:
+            counters.by_auth["accepted"] += 1
+        if self._log.is_enabled:
+            self._log.add(_record(served, duration_s))
+
+
+def _record(served: Served, duration_s: float) -> AccessRecord:
+    exchange, ctx, error = served.exchange, served.ctx, served.error
+    path, has_query, _ = exchange.raw_path.partition("?")
+    identity = None if ctx is None else ctx.identity
+    return AccessRecord(
+        started_at_s=time.time() - duration_s,
+        request_id=served.origin.request_id,
+        remote=served.origin.client,
+        method=exchange.method,
+        host=exchange.host,
+        path=path,
+        has_query=bool(has_query),
+        status=exchange.status,
+        duration_s=duration_s,
+        received_bytes=exchange.bytes_received,
+        sent_bytes=exchange.bytes_sent,
+        tenant="" if ctx is None else ctx.tenant,
+        route="" if ctx is None else ctx.route,
+        subject="" if identity is None else identity.subject,
+        error="client_gone" if served.is_client_gone else "" if error is None else error.code,
+        detail="" if error is None else error.detail,
+    )

@@ -1,0 +1,155 @@
+"""What one worker holds of each tenant: its last good entries, and what was refused since.
+
+A tenant that nobody has called since this worker started is its bytes and the names of its hosts; its document is
+decoded and compiled when the first request for one of them is matched. A change of a tenant that is known already is
+compiled at once, so that a bad one is refused where it can be told, and the entries before it stay.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from multidict import MultiMapping
+
+from edge.compiler import CompiledTenant
+from edge.domains import Table
+from edge.errors import EdgeError
+from edge.router import DomainTable, DynamicRouter, Hit, Miss
+from store.changes import Item
+from store.codec import Envelope, open_envelope
+from store.errors import StoreError
+from store.reports import Refusal
+
+log = logging.getLogger("portico.edge")
+
+Compile = Callable[[str, int, Envelope], CompiledTenant]
+MAX_REASON_CHARS = 300
+
+
+class Held(Protocol):
+    """A tenant's entries in the router, given back by `release` when others have taken their place."""
+
+    def release(self) -> None: ...
+
+
+class Tenancy:
+    """Applies changes of tenants to a router, one tenant at a time; nothing in here waits.
+
+    `compile_record` makes entries of a record: StoreError (DocumentError) when it breaks the rules; whatever else it
+    raises is refused as well. `forget_keys` is told of tenants whose API keys may have changed.
+    """
+
+    def __init__(self, router: DynamicRouter, compile_record: Compile, forget_keys: Callable[[str], None]) -> None:
+        self._router = router
+        self._compile = compile_record
+        self._forget_keys = forget_keys
+        self._held: dict[str, Held] = {}
+        self._checksums: dict[str, tuple[int, int]] = {}
+        self.refused: dict[str, Refusal] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def apply(self, item: Item, *, is_lazy: bool) -> None:
+        """Take one change over, or refuse it and keep what was there."""
+        tenant = item.tenant
+        self._forget_keys(tenant)
+        if item.payload is None:
+            self._drop(tenant)
+            return
+        checksum = (item.doc_revision, zlib.crc32(item.payload))
+        if self._checksums.get(tenant) == checksum:
+            return  # only its API keys changed
+        try:
+            envelope = open_envelope(item.payload)
+            if is_lazy:
+                self._hold_lazily(tenant, item.doc_revision, envelope)
+            else:
+                self._hold(tenant, self._compile(tenant, item.doc_revision, envelope))
+        except Exception as error:  # whatever a record can do to us, it does it to its own tenant alone
+            self._refuse(tenant, item.revision, error)
+            return
+        self._checksums[tenant] = checksum
+        self.refused.pop(tenant, None)
+
+    def close(self) -> None:
+        """Give everything back; the router stays as it is, for requests that are still under way."""
+        held, self._held = self._held, {}
+        for each in held.values():
+            each.release()
+
+    def _hold(self, tenant: str, compiled: CompiledTenant) -> None:
+        self._swap(tenant, compiled.tables, compiled)
+
+    def _hold_lazily(self, tenant: str, revision: int, envelope: Envelope) -> None:
+        lazy = LazyTenant(tenant, revision, envelope, self)
+        self._swap(tenant, {host: LazyTable(lazy, host) for host in envelope.hosts}, lazy)
+
+    def compile_now(self, lazy: LazyTenant) -> CompiledTenant:
+        """Compile a tenant that is called for the first time; EdgeError when its record cannot be used."""
+        try:
+            compiled = self._compile(lazy.tenant, lazy.revision, lazy.envelope)
+        except Exception as error:
+            self._refuse(lazy.tenant, lazy.revision, error)
+            raise EdgeError("no_target", "the tenant's document cannot be used") from error
+        if self._held.get(lazy.tenant) is lazy:
+            self._hold(lazy.tenant, compiled)
+        return compiled
+
+    def _swap(self, tenant: str, tables: Mapping[str, Table], held: Held) -> None:
+        self._router.swap(tenant, tables)
+        before = self._held.get(tenant)
+        self._held[tenant] = held
+        if before is not None:
+            before.release()
+
+    def _drop(self, tenant: str) -> None:
+        self._router.swap(tenant, {})
+        self._checksums.pop(tenant, None)
+        self.refused.pop(tenant, None)
+        before = self._held.pop(tenant, None)
+        if before is not None:
+            before.release()
+
+    def _refuse(self, tenant: str, revision: int, error: Exception) -> None:
+        if not isinstance(error, StoreError):
+            log.error("compiling tenant %s failed", tenant, exc_info=error)
+        reason = str(error) or type(error).__name__
+        self.refused[tenant] = Refusal(tenant, revision, reason[:MAX_REASON_CHARS])
+        log.error("tenant %s stays on its last good entries: revision %d: %s", tenant, revision, reason)
+
+
+class LazyTenant:
+    """A tenant's record, opened and not yet decoded."""
+
+    __slots__ = ("_tenancy", "envelope", "revision", "tenant")
+
+    def __init__(self, tenant: str, revision: int, envelope: Envelope, tenancy: Tenancy) -> None:
+        self.tenant = tenant
+        self.revision = revision
+        self.envelope = envelope
+        self._tenancy = tenancy
+
+    def table(self, host: str) -> DomainTable:
+        """Compile the tenant and give the table of one of its hosts."""
+        return self._tenancy.compile_now(self).tables[host]
+
+    def release(self) -> None:
+        """Give nothing back: nothing was taken."""
+
+
+class LazyTable:
+    """Stands in the router for the table of a host until somebody asks for it."""
+
+    __slots__ = ("_host", "_lazy")
+
+    def __init__(self, lazy: LazyTenant, host: str) -> None:
+        self._lazy = lazy
+        self._host = host
+
+    def match(self, path: str, method: str, headers: MultiMapping[str], query_string: str) -> Hit | Miss:
+        """Compile, and match as the table does."""
+        return self._lazy.table(self._host).match(path, method, headers, query_string)

@@ -1,0 +1,227 @@
+"""An upstream at work: pick a target, send, note how it went, and try another where that is safe."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+
+from edge.answer import UpstreamError
+from edge.context import ProxyContext
+from edge.errors import EdgeError
+from edge.forward import BROKEN, Timeouts, UpstreamBody, forward
+from edge.message import ProxyResponse
+from edge.upstreams.balance import Random, RoundRobin, by_hash, least_requests, random_two
+from edge.upstreams.ejection import after_failure, after_success, may_eject
+from edge.upstreams.live import LiveTarget, LiveTargets
+from edge.upstreams.retry import Attempt, RetryBudget, is_stale_connection, may_retry
+from store.model import Balance, Upstream
+
+GATEWAY_FAILURES = frozenset({502, 503, 504})
+
+
+class Member:
+    """A target with the weight and the base path that this upstream gives it; a `Candidate` for the balancers."""
+
+    __slots__ = ("base_path", "key", "live", "weight")
+
+    def __init__(self, live: LiveTarget, weight: int, base_path: str) -> None:
+        self.live = live
+        self.key = live.key.url
+        self.weight = weight
+        self.base_path = base_path
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that this target is busy with."""
+        return self.live.in_flight
+
+
+Outcome = ProxyResponse | UpstreamError
+Pick = Callable[[Sequence[Member], ProxyContext], Member]
+
+
+class UpstreamGroup:
+    """The targets of one upstream of one tenant, as a transport of its routes' handlers.
+
+    The owner owes `close`, when no new request can come; those under way end as they would have.
+    """
+
+    def __init__(
+        self, tenant: str, name: str, upstream: Upstream, targets: LiveTargets, chance: Random = random.random
+    ) -> None:
+        self._upstream = upstream
+        self._targets = targets
+        live = targets.hold(tenant, name, upstream)
+        self._members = [
+            Member(each, target.weight, target.base_path) for each, target in zip(live, upstream.targets, strict=True)
+        ]
+        self._timeouts = Timeouts(upstream.response_timeout_s, upstream.idle_timeout_s)
+        self._pick_one = picker(upstream.balance, chance)
+        self._budget = RetryBudget()
+        self._in_flight = 0
+        self._is_closed = False
+        self._now_s = asyncio.get_running_loop().time
+
+    def close(self) -> None:
+        """Let go of the targets; idempotent. The pick of a request that comes after all finds them as they were."""
+        if not self._is_closed:
+            self._is_closed = True
+            for member in self._members:
+                self._targets.drop(member.live)
+
+    async def send(self, ctx: ProxyContext) -> ProxyResponse:
+        """Send the context's request to one target after the other until one answers or no other may be tried.
+
+        EdgeError: the last target's failure, `no_target` when none is usable, `overloaded` beyond `max_connections`.
+        """
+        if self._in_flight >= self._upstream.max_connections:
+            raise EdgeError("overloaded", f"{self._in_flight} requests of this upstream are in flight")
+        self._budget.note_request(self._now_s())
+        path = ctx.request.path
+        tried: list[Member] = []
+        member = self._pick(ctx, tried)
+        if member is None:
+            raise EdgeError("no_target")
+        while True:
+            ctx.request.path = member.base_path + path
+            outcome = await self._try(ctx, member)
+            tried.append(member)
+            member = self._pick(ctx, tried) if self._may_retry(ctx, outcome, len(tried) - 1) else None
+            if member is not None:
+                _discard(outcome)
+            elif isinstance(outcome, EdgeError):
+                raise outcome
+            else:
+                return outcome
+
+    async def _try(self, ctx: ProxyContext, member: Member) -> Outcome:
+        """Send to one target; once more on a new connection when an idle one turned out to be closed."""
+        outcome = await self._attempt(ctx, member.live, is_fresh=False)
+        if isinstance(outcome, UpstreamError) and is_stale_connection(_attempt_of(ctx, outcome, 0)):
+            outcome = await self._attempt(ctx, member.live, is_fresh=True)
+        self._note(member.live, is_failure=_failure_of(outcome) is not None)
+        return outcome
+
+    async def _attempt(self, ctx: ProxyContext, live: LiveTarget, *, is_fresh: bool) -> Outcome:
+        """Make one attempt; what it takes is given back when its answer's body is over, or now when there is none."""
+        live.in_flight += 1
+        self._in_flight += 1
+        try:
+            connection = await (live.pool.connect() if is_fresh else live.pool.acquire())
+            response = await forward(connection, ctx, self._timeouts)
+        except UpstreamError as error:
+            self._give_back(live)
+            return error
+        except BaseException:  # the client's own failure, or its going: the target is not to blame
+            self._give_back(live)
+            raise
+        assert isinstance(response.body, UpstreamBody)
+        response.body.on_done(lambda outcome: self._body_over(live, outcome))
+        return response
+
+    def _body_over(self, live: LiveTarget, outcome: str) -> None:
+        self._give_back(live)
+        if outcome == BROKEN:
+            self._note(live, is_failure=True)
+
+    def _give_back(self, live: LiveTarget) -> None:
+        live.in_flight -= 1
+        self._in_flight -= 1
+
+    def _note(self, live: LiveTarget, *, is_failure: bool) -> None:
+        if not is_failure:
+            live.standing = after_success(live.standing)
+            return
+        now_s = self._now_s()
+        ejected = sum(member.live.standing.is_ejected(now_s) for member in self._members)
+        live.standing = after_failure(live.standing, now_s, may_eject=may_eject(ejected, len(self._members)))
+
+    def _pick(self, ctx: ProxyContext, tried: Sequence[Member]) -> Member | None:
+        """Give a usable target, one that has not been tried if there is one."""
+        now_s = self._now_s()
+        usable = [member for member in self._members if member.weight and member.live.is_usable(now_s)]
+        candidates = [member for member in usable if member not in tried] if tried else usable
+        if not (candidates or usable):
+            return None
+        return self._pick_one(candidates or usable, ctx)
+
+    def _may_retry(self, ctx: ProxyContext, outcome: Outcome, retries_made: int) -> bool:
+        failure = _failure_of(outcome)
+        if failure is None or not may_retry(_attempt_of(ctx, failure, retries_made), self._upstream.retry):
+            return False
+        return self._budget.take(self._now_s())
+
+
+def _failure_of(outcome: Outcome) -> EdgeError | int | None:
+    if isinstance(outcome, EdgeError):
+        return outcome
+    return outcome.status if outcome.status in GATEWAY_FAILURES else None
+
+
+def _attempt_of(ctx: ProxyContext, failure: EdgeError | int, retries_made: int) -> Attempt:
+    request = ctx.request
+    has_body = request.in_req.body_exists and request.content is None
+    was_sent = not isinstance(failure, UpstreamError) or failure.is_request_sent
+    return Attempt(
+        failure=failure,
+        retries_made=retries_made,
+        method=request.method,
+        is_body_untouched=not (has_body and was_sent),
+        is_body_repeatable=not has_body,
+    )
+
+
+def _discard(outcome: Outcome) -> None:
+    if isinstance(outcome, ProxyResponse):
+        outcome.abort()
+
+
+def picker(balance: Balance, chance: Random) -> Pick:
+    """Make the function that picks a target as a document asks for."""
+    if balance.kind == "least_requests":
+        return lambda members, _: least_requests(members, chance)
+    if balance.kind == "random_two":
+        return lambda members, _: random_two(members, chance)
+    if balance.kind == "hash":
+        return lambda members, ctx: by_hash(members, hash_value(ctx, balance))
+    turn = RoundRobin()
+    return lambda members, _: turn.pick(members)
+
+
+def hash_value(ctx: ProxyContext, balance: Balance) -> str:
+    """Give what a request is hashed by; the client's address where it has no such header or cookie."""
+    headers = ctx.request.in_req.headers
+    value: str | None = None
+    if balance.hash_by == "header":
+        value = headers.get(balance.hash_name or "")
+    elif balance.hash_by == "cookie":
+        value = cookie(headers.get("Cookie", ""), balance.hash_name or "")
+    return value or ctx.request.remote or ""
+
+
+def cookie(field: str, name: str) -> str | None:
+    """Find a cookie in a `Cookie` field (RFC 6265 section 4.2.1), the first of that name."""
+    for pair in field.split(";"):
+        key, _, value = pair.strip().partition("=")
+        if key == name:
+            return value
+    return None
+
+
+class SplitTransport:
+    """Sends each request to one of several upstreams, by chance and weight."""
+
+    def __init__(self, shares: Sequence[tuple[UpstreamGroup, int]], chance: Random = random.random) -> None:
+        self._groups = [group for group, weight in shares if weight]
+        self._bounds: list[int] = []
+        for _, weight in shares:
+            if weight:
+                self._bounds.append(weight + (self._bounds[-1] if self._bounds else 0))
+        self._chance = chance
+
+    async def send(self, ctx: ProxyContext) -> ProxyResponse:
+        """Send to the upstream that chance picks."""
+        at = bisect_right(self._bounds, self._chance() * self._bounds[-1])
+        return await self._groups[at].send(ctx)

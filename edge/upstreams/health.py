@@ -1,0 +1,84 @@
+"""Active health checks: a GET to each target now and then, and a pure decision what the outcome means.
+
+A target counts as healthy until checks say otherwise, so that a new one takes traffic at once; an unhealthy one takes
+none until it has passed often enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass
+
+from multidict import CIMultiDict
+
+from edge.errors import EdgeError
+from edge.framing import serialize_head
+from edge.pool import ConnectionPool
+from store.model import HealthCheck
+
+log = logging.getLogger("portico.edge")
+
+JITTER = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What checks have found: `streak` outcomes in a row that contradict `is_healthy`."""
+
+    is_healthy: bool = True
+    streak: int = 0
+
+
+def after_check(health: Health, settings: HealthCheck, *, is_passed: bool) -> Health:
+    """Take one outcome in: enough in a row turn the verdict."""
+    if is_passed == health.is_healthy:
+        return Health(health.is_healthy)
+    needed = settings.healthy_after if is_passed else settings.unhealthy_after
+    streak = health.streak + 1
+    return Health(is_passed) if streak >= needed else Health(health.is_healthy, streak)
+
+
+class HealthMonitor:
+    """Checks one target for as long as it runs; `health` is the verdict so far."""
+
+    def __init__(self, url: str, pool: ConnectionPool, settings: HealthCheck) -> None:
+        self.settings = settings
+        self.health = Health()
+        self._url = url
+        self._pool = pool
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self) -> None:
+        """End the checks; idempotent."""
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            before = self.health
+            is_passed = await is_answering(self._pool, self.settings)
+            self.health = after_check(before, self.settings, is_passed=is_passed)
+            if self.health.is_healthy != before.is_healthy:
+                log.warning("target %s is %s", self._url, "healthy" if self.health.is_healthy else "unhealthy")
+            spread = 1 + JITTER * (2 * random.random() - 1)  # noqa: S311  # so that workers do not check all at once
+            await asyncio.sleep(self.settings.interval_s * spread)
+
+
+async def is_answering(pool: ConnectionPool, settings: HealthCheck) -> bool:
+    """Ask a target's health path once, on a connection of its own; an answer below 400 in time is a pass."""
+    address = pool.address
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    head = CIMultiDict({"Host": f"{host}:{address.port}", "Accept": "*/*", "Connection": "close"})
+    try:
+        async with asyncio.timeout(settings.timeout_s):
+            connection = await pool.connect()
+            try:
+                connection.begin("GET", asks_upgrade=False)
+                connection.write(serialize_head(f"GET {settings.path} HTTP/1.1", head))
+                message, _ = await connection.head()
+            finally:
+                connection.abort()
+    except (EdgeError, TimeoutError):
+        return False
+    return message.code < 400

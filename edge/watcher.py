@@ -1,0 +1,149 @@
+"""The path of a change in a worker: wake-up -> what changed since -> compile and swap, tenant by tenant -> acknowledge.
+
+The message is a hint, the revision is the truth: every wake-up asks for all that came after the revision applied last,
+so a lost message costs lateness and never a change, and a reload is the same as any other delta.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from time import time
+
+from edge.tenancy import Tenancy
+from store.catalog import Catalog
+from store.changes import Changes
+from store.errors import StoreError
+from store.feed import Feed
+from store.fleet import Fleet
+from store.reports import WorkerReport
+
+log = logging.getLogger("portico.edge")
+
+HEARTBEAT_S = 1.0
+ITEMS_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a worker is: in which data (epoch) and up to which revision; ("", 0) has seen nothing."""
+
+    epoch: str = ""
+    revision: int = 0
+
+
+def regression(position: Position, changes: Changes) -> str | None:
+    """Say why what Redis holds cannot be what came after `position`, or None when it can.
+
+    A store that was emptied, restored from an older copy or replaced is not followed: serving yesterday's entries is
+    better than serving none. An operator adopts it by restarting the node.
+    """
+    if position == Position():
+        return None
+    if not changes.epoch:
+        return "the store is empty"
+    if position.epoch and changes.epoch != position.epoch:
+        return "the store was replaced by another one"
+    if changes.revision < position.revision:
+        return f"the store went back to revision {changes.revision}"
+    return None
+
+
+class Watcher:
+    """Keeps a tenancy at the catalog's last revision and tells the fleet how far it is. `run` it until cancelled.
+
+    `report` is this worker's identity; its revision, refusals and error are filled in. The catalog's client is for
+    this alone, because it may be busy for a while.
+    """
+
+    def __init__(self, catalog: Catalog, feed: Feed, fleet: Fleet, tenancy: Tenancy, report: WorkerReport) -> None:
+        self._catalog = catalog
+        self._feed = feed
+        self._fleet = fleet
+        self._tenancy = tenancy
+        self._report = report
+        self._news = asyncio.Event()
+        self.position = Position()
+        self.caught_up = asyncio.Event()
+        self.live_workers = 1
+        self.alarm: str | None = None
+        self.store_error: str | None = None
+        self.last_seen_s = 0.0
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether something stands between this worker and the catalog's last revision."""
+        return bool(self.alarm or self.store_error or self._tenancy.refused)
+
+    async def run(self) -> None:
+        """Follow the feed and report, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_reporting())
+            async for _ in self._feed.wake_ups():
+                await self._look()
+
+    async def _look(self) -> None:
+        """Catch up, or note why not; the next wake-up tries again."""
+        try:
+            await self.catch_up()
+        except StoreError as error:
+            self._note(store_error=str(error))
+
+    async def catch_up(self) -> None:
+        """Apply all that came after the position; StoreError when the store cannot be asked."""
+        is_complete = False
+        while not is_complete:
+            changes = await self._catalog.changes_since(self.position.revision)
+            self.last_seen_s = time()
+            alarm = regression(self.position, changes)
+            self._note(alarm=alarm)
+            if alarm is not None:
+                return
+            await self._apply(changes)
+            is_complete = changes.complete
+        self.caught_up.set()
+
+    async def _apply(self, changes: Changes) -> None:
+        is_boot = not self.caught_up.is_set()
+        for count, item in enumerate(changes.items, 1):
+            self._tenancy.apply(item, is_lazy=is_boot)
+            self.position = Position(changes.epoch, item.revision)
+            if count % ITEMS_AT_ONCE == 0:
+                await asyncio.sleep(0)  # requests go first
+        if changes.complete:
+            self.position = Position(changes.epoch, changes.revision)
+        if changes.items:
+            self._news.set()
+
+    def _note(self, alarm: str | None = None, store_error: str | None = None) -> None:
+        for before, now in ((self.alarm, alarm), (self.store_error, store_error)):
+            if now is not None and now != before:
+                log.error("configuration: %s; serving revision %d", now, self.position.revision)
+        if (alarm, store_error) != (self.alarm, self.store_error):
+            self._news.set()
+        self.alarm, self.store_error = alarm, store_error
+
+    async def _keep_reporting(self) -> None:
+        """Acknowledge at once what was applied, and say once a second that this worker lives."""
+        while True:
+            self._news.clear()
+            try:
+                self.live_workers = await self._fleet.report(self.report())
+            except StoreError as error:
+                log.debug("cannot report: %s", error)  # the feed's own trouble has been logged
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    def report(self) -> WorkerReport:
+        """Say how far this worker is."""
+        return replace(
+            self._report,
+            epoch=self.position.epoch,
+            revision=self.position.revision,
+            refused=tuple(self._tenancy.refused.values()),
+            last_error=self.alarm or self.store_error,
+        )

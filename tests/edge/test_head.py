@@ -1,0 +1,95 @@
+"""Heads that the parser lets pass, and what the edge makes of them."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_writer import HttpVersion
+from aiohttp.streams import EMPTY_PAYLOAD
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from edge.errors import EdgeError
+from edge.exchange import Exchange
+from edge.head import Target, read_target
+
+
+class Nowhere:
+    """A client's connection that nothing is written to."""
+
+    peer: str | None = "192.0.2.1"
+    scheme = "http"
+
+    def write(self, data: bytes) -> None:
+        raise AssertionError("nothing is answered here")
+
+    async def drain(self) -> None:
+        raise AssertionError("nothing is answered here")
+
+    def abort(self) -> None:
+        raise AssertionError("nothing is answered here")
+
+
+def exchange(target: str, *fields: tuple[str, str], method: str = "GET", version: tuple[int, int] = (1, 1)) -> Exchange:
+    headers = CIMultiDict(fields)
+    message = RawRequestMessage(
+        method=method,
+        path=target,
+        version=HttpVersion(*version),
+        headers=CIMultiDictProxy(headers),
+        raw_headers=(),
+        should_close=False,
+        compression=None,
+        upgrade="Upgrade" in headers,
+        chunked="chunked" in headers.get("Transfer-Encoding", ""),
+        url=URL("/"),
+    )
+    return Exchange(Nowhere(), message, EMPTY_PAYLOAD)
+
+
+HOST = ("Host", "shop.acme.com")
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "expected"),
+    [
+        ("/", "shop.acme.com", Target("shop.acme.com", "/", "")),
+        ("/a?b=c&b=d", "SHOP.acme.com:8080", Target("shop.acme.com", "/a", "b=c&b=d")),
+        ("/a/../b//c/./d", "shop.acme.com.", Target("shop.acme.com", "/b/c/d", "")),
+        ("/%7euser/%c3%a9", "shop.acme.com", Target("shop.acme.com", "/~user/%C3%A9", "")),
+        ("http://shop.acme.com/a?b", "shop.acme.com", Target("shop.acme.com", "/a", "b")),
+        ("/", "[::1]:8080", Target("[::1]", "/", "")),
+    ],
+)
+def test_a_target_is_read_in_its_one_spelling(target: str, host: str, expected: Target) -> None:
+    assert read_target(exchange(target, ("Host", host))) == expected
+
+
+@pytest.mark.parametrize(
+    ("refused", "status", "code"),
+    [
+        (exchange("/", ("Host", "")), 400, "bad_host"),
+        (exchange("/", ("Host", "user@shop")), 400, "bad_host"),
+        (exchange("/", ("Host", "a b/..")), 400, "bad_host"),
+        (exchange("/", ("Host", "a,b")), 400, "bad_host"),
+        (exchange("/", ("Host", "shop:port")), 400, "bad_host"),
+        (exchange("http://evil.test/", HOST), 400, "bad_host"),
+        (exchange("ftp://shop.acme.com/", HOST), 400, "bad_request"),
+        (exchange("*", HOST, method="OPTIONS"), 400, "bad_request"),
+        (exchange("/../a", HOST), 400, "bad_path"),
+        (exchange("/a%2fb", HOST), 400, "bad_path"),
+        (exchange("/a\\b", HOST), 400, "bad_path"),
+        (exchange("/%00", HOST), 400, "bad_path"),
+        (exchange("/", HOST, method="TRACE"), 501, "method_not_implemented"),
+        (exchange("/", HOST, method="CONNECT"), 501, "method_not_implemented"),
+        (exchange("/", HOST, version=(2, 0)), 505, "version_not_supported"),
+        (exchange("/", HOST, version=(0, 9)), 505, "version_not_supported"),
+        (exchange("/", HOST, ("Transfer-Encoding", "gzip, chunked")), 400, "bad_request"),
+        (exchange("/", HOST, ("Upgrade", "websocket"), ("Content-Length", "3")), 400, "bad_request"),
+    ],
+    ids=lambda value: value.raw_path + " " + value.host if isinstance(value, Exchange) else None,
+)
+def test_a_head_that_two_servers_could_read_differently_is_refused(refused: Exchange, status: int, code: str) -> None:
+    with pytest.raises(EdgeError) as caught:
+        read_target(refused)
+    assert (caught.value.status, caught.value.code) == (status, code)
