@@ -1,0 +1,265 @@
+"""What the admin API takes and gives, besides the tenants' documents themselves: the source of its OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Item = TypeVar("Item")
+
+
+class Taken(BaseModel):
+    """What a caller sends: nothing unknown, nothing of another type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Given(BaseModel):
+    """What the API answers. Fields named in OMITTED are left out when they hold nothing."""
+
+    model_config = ConfigDict(frozen=True)
+    OMITTED: ClassVar[frozenset[str]] = frozenset()
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer as JSON values."""
+        shown = self.model_dump(mode="json")
+        return {name: value for name, value in shown.items() if value is not None or name not in self.OMITTED}
+
+
+class Page(Given, Generic[Item]):
+    """Some items of a longer list."""
+
+    items: list[Item]
+    cursor: str | None = Field(None, description="Give this as `cursor` for what follows; null at the end.")
+
+
+class WorkerRefusal(Given):
+    """A tenant's revision that a worker could not serve; it keeps the last good one."""
+
+    worker: str
+    tenant: str
+    revision: int
+    reason: str
+
+
+class Written(Given):
+    """What every write answers; the last five only with `?wait=fleet`."""
+
+    OMITTED: ClassVar[frozenset[str]] = frozenset(
+        {"durable", "applied", "workers", "lagging", "refused", "wait_error", "diff"}
+    )
+
+    revision: int = Field(description="The revision that holds this change, and that the fleet is to reach.")
+    durable: bool | None = Field(None, description="Whether replicas have it too, where replicas are configured.")
+    applied: int | None = Field(None, description="Live workers that have reached the revision.")
+    workers: int | None = Field(None, description="Live workers.")
+    lagging: list[str] | None = Field(None, description="Live workers that have not reached it in time.")
+    refused: list[WorkerRefusal] | None = Field(None, description="Who could not serve it, and why.")
+    wait_error: str | None = Field(None, description="Why the fleet could not be asked; the write itself is done.")
+
+
+class Difference(Given):
+    """One place where two documents differ."""
+
+    path: str
+    verb: Literal["added", "removed", "changed", "reordered"]
+    before: Any = None
+    after: Any = None
+
+
+class DocumentWritten(Written):
+    """A document written, or (with `dry_run`) looked at as if it were."""
+
+    tenant: str
+    created: bool
+    changed: bool = Field(description="False when the document already said all of it; nothing was written then.")
+    dry_run: bool
+    diff: list[Difference] | None = Field(None, description="With `dry_run`: what would change.")
+
+
+class TenantItem(Given):
+    """One tenant of the list; `document` is null when what is stored cannot be read, `error` then says why."""
+
+    tenant: str
+    revision: int
+    document: dict[str, Any] | None
+    error: str | None = None
+
+
+class DnsRecord(Given):
+    """A DNS record to publish."""
+
+    type: str
+    name: str
+    value: str
+
+
+class DomainAnswer(Given):
+    """A domain: its state, why it is in it, and what to do next."""
+
+    host: str
+    state: str = Field(description="`pending` until an operator vouches for it, then `verified`.")
+    verified_by: Literal["operator"] | None
+    since: str
+    served: bool = Field(description="Whether the edge serves the tenant's routes under this host.")
+    reason: str = Field(description="`awaiting_operator`, `operator_vouched` or `tenant_disabled`.")
+    next_step: str | None
+    records: list[DnsRecord] = Field(description="DNS records that would prove ownership; none has an effect yet.")
+
+
+class DomainWritten(DomainAnswer, Written):
+    """A domain added or verified."""
+
+    changed: bool
+    dry_run: bool
+
+
+class DomainRemoved(Written):
+    """A domain given up."""
+
+    host: str
+    changed: bool
+    dry_run: bool
+
+
+class NewDomain(Taken):
+    """A host to claim."""
+
+    host: str = Field(description="A hostname, or a mask such as `*.acme.app`.", examples=["shop.acme.com"])
+    verified_by: Literal["operator"] | None = Field(None, description="Operators only: vouch for it at once.")
+
+
+class NewSecret(Taken):
+    """What a new key and a new token have in common. Give one of the two expiries, or none for no expiry."""
+
+    name: str = Field(min_length=1, max_length=100, description="For people to tell it from others.")
+    expires_in: str | None = Field(None, description="How long it is good for.", examples=["90d"])
+    expires_at: str | None = Field(None, description="Until when it is good.", examples=["2030-01-31T12:00:00Z"])
+
+
+class NewKey(NewSecret):
+    """An API key to create."""
+
+    scopes: list[str] = Field(default_factory=list, max_length=32, description="What the key's holder may do.")
+
+
+class KeyAnswer(Given):
+    """An API key; its secret is not kept and cannot be shown again."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    created_at: str
+    expires_at: str | None
+    expired: bool
+
+
+class KeyCreated(KeyAnswer, Written):
+    """A new API key, with its secret this once."""
+
+    secret: str
+
+
+class Removed(Written):
+    """A key or token that is no longer good."""
+
+    id: str
+
+
+class NewToken(NewSecret):
+    """A token to create: `tenant` for a tenant's, or `kind: operator`."""
+
+    kind: Literal["operator", "tenant"] | None = None
+    tenant: str | None = Field(None, description="The one tenant that the token reaches.")
+
+
+class TokenAnswer(Given):
+    """An admin token; its secret is not kept and cannot be shown again."""
+
+    id: str
+    kind: Literal["operator", "tenant"]
+    tenant: str | None
+    name: str
+    created_at: str
+    expires_at: str | None
+    expired: bool
+
+
+class TokenCreated(TokenAnswer, Written):
+    """A new token, with its secret this once."""
+
+    secret: str
+
+
+class Rollback(Taken):
+    """Which revision to go back to."""
+
+    revision: int = Field(ge=1)
+
+
+class Revision(Given):
+    """One kept revision of a tenant's document."""
+
+    revision: int
+    at: str
+    actor: str
+    action: str
+
+
+class Worker(Given):
+    """One live worker. `lag`: revisions behind the head."""
+
+    worker: str
+    node: str
+    pid: int
+    revision: int
+    lag: int
+    started_at: str
+    reported_at: str
+    last_error: str | None
+    refused: list[WorkerRefusal]
+
+
+class Nodes(Given):
+    """The fleet, and the revision it is to reach."""
+
+    revision: int
+    epoch: str
+    workers: list[Worker]
+
+
+class AuditEntry(Given):
+    """Who did what to whom, at which revision."""
+
+    id: str
+    at: str
+    actor: str
+    action: str
+    tenant: str | None
+    revision: int | None
+    detail: dict[str, Any]
+
+
+class ProblemFault(Given):
+    """One place in what was sent, and what is wrong with it."""
+
+    path: str
+    message: str
+
+
+class Problem(Given):
+    """A problem document (RFC 9457)."""
+
+    type: str = Field(description="Where the kind of problem is described.")
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[ProblemFault]
+
+
+class Health(Given):
+    """A sign of life."""
+
+    status: Literal["ok"]

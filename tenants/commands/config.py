@@ -1,0 +1,136 @@
+"""Declarative configuration: validate, diff, apply, export."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from tenants.commands.apply import PRUNED, Applied, Plan, apply_all, plan_all
+from tenants.commands.client import Request
+from tenants.commands.failures import CommandFailed
+from tenants.commands.files import Files, MoreFiles, load_files
+from tenants.commands.output import (
+    OutputFormat,
+    clean,
+    note,
+    show_data,
+    show_table,
+    to_json,
+    to_yaml,
+    write,
+)
+from tenants.commands.session import Output, format_of, open_client
+from tenants.commands.writes import Timeout, Wait, wait_query
+
+Prune = Annotated[bool, typer.Option("--prune", help="Also delete every tenant that the files do not describe.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and show what would change; write nothing.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("validate")(validate)
+    app.command("diff")(diff)
+    app.command("apply")(apply)
+    app.command("export")(export)
+
+
+def validate(files: Files = None, more: MoreFiles = None, output: Output = None) -> None:
+    """Check configuration files, offline. Every fault is listed with its path."""
+    loaded = load_files(files, more)
+    shown = format_of(output)
+    if shown is OutputFormat.TABLE:
+        rows = [(one.tenant, len(one.document.domains), len(one.document.routes), one.place) for one in loaded]
+        show_table(("tenant", "domains", "routes", "where"), rows, "")
+        return
+    show_data([{"tenant": one.tenant, "valid": True} for one in loaded], shown)
+
+
+def diff(files: Files = None, more: MoreFiles = None, prune: Prune = False, output: Output = None) -> None:
+    """Show what `apply` would change."""
+    loaded = load_files(files, more)
+    with open_client() as client:
+        show_plans(plan_all(client, loaded, prune=prune), format_of(output))
+
+
+def apply(  # noqa: PLR0913 - a command's options are its parameters
+    files: Files = None,
+    more: MoreFiles = None,
+    dry_run: DryRun = False,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    prune: Prune = False,
+    output: Output = None,
+) -> None:
+    """Make tenants what the files say. All of it is checked before the first write."""
+    loaded = load_files(files, more)
+    query, extra_s = wait_query(wait=wait, timeout=timeout)
+    shown = format_of(output)
+    with open_client() as client:
+        plans = plan_all(client, loaded, prune=prune)
+        if dry_run:
+            show_plans(plans, shown)
+            return
+        results = apply_all(client, plans, query, extra_s)
+    show_results(results, shown)
+    missed = [one for one in results if not one.is_done]
+    if missed:
+        faults = [fault for one in missed for fault in one.faults()]
+        raise CommandFailed(f"{len(missed)} of {len(results)} tenants are not as the files say", faults)
+
+
+def export(
+    tenants: Annotated[list[str] | None, typer.Argument(metavar="[TENANT]...", show_default=False)] = None,
+    output: Output = None,
+) -> None:
+    """Write tenants' documents for `apply`. All of them, unless some are named."""
+    shown = format_of(output, OutputFormat.YAML)
+    with open_client() as client:
+        if tenants:
+            documents = [client.send(Request("GET", ("tenants", tenant))).body for tenant in tenants]
+        else:
+            items = list(client.pages(("tenants",)))
+            damaged = [f"{item['tenant']}: {item['error']}" for item in items if item["document"] is None]
+            if damaged:
+                raise CommandFailed("nothing was exported: some tenants cannot be read", damaged)
+            documents = [item["document"] for item in items]
+    if shown is OutputFormat.JSON:
+        write(to_json(documents[0] if len(documents) == 1 else documents))
+    elif documents:
+        write("\n---\n".join(to_yaml(document) for document in documents))
+    else:
+        note("there are no tenants")
+
+
+def show_plans(plans: list[Plan], output: OutputFormat) -> None:
+    """Show what would change, tenant by tenant."""
+    if output is not OutputFormat.TABLE:
+        show_data([plan.shown() for plan in plans], output)
+        return
+    for plan in plans:
+        write(f"{plan.tenant}: {plan.verb}")
+        for difference in plan.differences:
+            write(f"  {_difference(difference)}")
+
+
+def show_results(results: list[Applied], output: OutputFormat) -> None:
+    """Show what was done, tenant by tenant."""
+    if output is not OutputFormat.TABLE:
+        show_data([one.shown() for one in results], output)
+        return
+    rows = [(one.tenant, one.verb, one.revision if one.verb != PRUNED else None, one.note) for one in results]
+    show_table(("tenant", "result", "revision", "note"), rows, "nothing to do")
+
+
+def _difference(difference: dict[str, Any]) -> str:
+    path, verb = clean(difference["path"]), difference["verb"]
+    before, after = (clean(to_json(difference[side]).replace("\n", " ")) for side in ("before", "after"))
+    match verb:
+        case "added":
+            return f"+ {path}: {after}"
+        case "removed":
+            return f"- {path}: {before}"
+        case "reordered":
+            return f"~ {path}: order"
+        case _:
+            return f"~ {path}: {before} -> {after}"

@@ -1,0 +1,96 @@
+"""The fleet, history and settings."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from store.settings import describe_settings
+from tenants.commands.client import Request
+from tenants.commands.output import OutputFormat, show_data, show_table, write
+from tenants.commands.session import Output, Tenant, format_of, open_client
+from tenants.commands.writes import Timeout, Wait, report, wait_query
+
+Revision = Annotated[
+    int, typer.Argument(metavar="REVISION", min=1, help="The revision to go back to.", show_default=False)
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("nodes")(nodes)
+    app.command("history")(history)
+    app.command("rollback")(rollback)
+    app.command("settings")(settings)
+
+
+def nodes(output: Output = None) -> None:
+    """List every live worker. Its node, pid, applied revision, lag, last error, and what it refused."""
+    with open_client() as client:
+        fleet = client.send(Request("GET", ("nodes",))).body
+    shown = format_of(output)
+    if shown is not OutputFormat.TABLE:
+        show_data(fleet, shown)
+        return
+    rows = [
+        (one["node"], one["worker"].rsplit("/", 2)[-2] if one["worker"].count("/") >= 2 else one["worker"],
+         one["pid"], one["revision"], one["lag"], one["last_error"])
+        for one in fleet["workers"]
+    ]  # fmt: skip
+    show_table(("node", "worker", "pid", "revision", "lag", "last error"), rows, "no worker is alive")
+    refusals = [
+        (one["worker"], no["tenant"], no["revision"], no["reason"]) for one in fleet["workers"] for no in one["refused"]
+    ]
+    if refusals:
+        write("\nrefused; the last good revision is served instead:")
+        show_table(("worker", "tenant", "revision", "reason"), refusals, "")
+
+
+def history(tenant: Tenant, output: Output = None) -> None:
+    """List a tenant's revisions, newest first."""
+    with open_client() as client:
+        items = list(client.pages(("tenants", tenant, "revisions")))
+    shown = format_of(output)
+    if shown is not OutputFormat.TABLE:
+        show_data(items, shown)
+        return
+    rows = [(one["revision"], one["at"], one["action"], one["actor"]) for one in items]
+    show_table(("revision", "at", "action", "by"), rows, f"tenant {tenant} has no history")
+
+
+def rollback(
+    tenant: Tenant, revision: Revision, wait: Wait = False, timeout: Timeout = None, output: Output = None
+) -> None:
+    """Write an old revision again, as a new one."""
+    query, extra_s = wait_query(wait=wait, timeout=timeout)
+    request = Request("POST", ("tenants", tenant, "rollback"), query, {"revision": revision}, extra_s=extra_s)
+    with open_client() as client:
+        answer = client.send(request).body
+    sentence = f"tenant {tenant} is as it was at revision {revision}"
+    report(answer, sentence if answer["changed"] else f"{sentence} already", output)
+
+
+def settings(output: Output = None) -> None:
+    """List every setting and what it is now. Secrets are not shown."""
+    rows = [
+        {
+            "setting": row.setting.name,
+            "flag": row.setting.flag,
+            "environment": row.setting.env,
+            "default": row.setting.default,
+            "unit": row.setting.unit,
+            "value": row.shown,
+            "source": row.source,
+            "planes": sorted(row.setting.planes),
+            "help": row.setting.help,
+        }
+        for row in describe_settings(os.environ)
+    ]
+    shown = format_of(output)
+    if shown is not OutputFormat.TABLE:
+        show_data(rows, shown)
+        return
+    heads = ("environment", "flag", "value", "source", "planes", "help")
+    show_table(heads, ([row[head] for head in heads] for row in rows), "")

@@ -1,0 +1,80 @@
+"""`portico tenant`: tenants as wholes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tenants.commands.client import Request
+from tenants.commands.files import load_raw
+from tenants.commands.output import OutputFormat, show_data, show_table, to_yaml, write
+from tenants.commands.session import Output, Tenant, Yes, confirm, format_of, open_client
+from tenants.commands.writes import Timeout, Wait, report, wait_query
+
+app = typer.Typer(help="Tenants: list, look at, create, delete.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_tenants(output: Output = None) -> None:
+    """List all tenants that the token reaches."""
+    with open_client() as client:
+        items = list(client.pages(("tenants",)))
+    shown = format_of(output)
+    if shown is not OutputFormat.TABLE:
+        show_data(items, shown)
+        return
+    rows = []
+    for item in items:
+        document = item["document"] or {}
+        state = "unreadable" if item["error"] else "enabled" if document.get("enabled", True) else "disabled"
+        counts = [len(document.get(name, ())) for name in ("domains", "routes")]
+        rows.append((item["tenant"], document.get("name"), state, *counts, item["revision"]))
+    show_table(("tenant", "name", "state", "domains", "routes", "revision"), rows, "there are no tenants")
+
+
+@app.command("get")
+def get_tenant(tenant: Tenant, output: Output = None) -> None:
+    """Show a tenant's document."""
+    with open_client() as client:
+        document = client.send(Request("GET", ("tenants", tenant))).body
+    shown = format_of(output, OutputFormat.YAML)
+    if shown is OutputFormat.TABLE:
+        write(to_yaml(document))
+    else:
+        show_data(document, shown)
+
+
+@app.command("create")
+def create_tenant(
+    tenant: Tenant,
+    name: Annotated[str | None, typer.Option("--name", help="What people call it.", show_default=False)] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", "-f", metavar="FILE", help="The rest of its document.", show_default=False)
+    ] = None,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Output = None,
+) -> None:
+    """Create a tenant. One that exists is left alone, and that is an error."""
+    document = load_raw(file) if file else {}
+    document["tenant"] = tenant
+    if name is not None:
+        document["name"] = name
+    query, extra_s = wait_query(wait=wait, timeout=timeout)
+    request = Request("PUT", ("tenants", tenant), query, document, {"If-None-Match": "*"}, extra_s)
+    with open_client() as client:
+        answer = client.send(request).body
+    report(answer, f"tenant {tenant} created", output)
+
+
+@app.command("delete")
+def delete_tenant(
+    tenant: Tenant, wait: Wait = False, timeout: Timeout = None, yes: Yes = False, output: Output = None
+) -> None:
+    """Delete a tenant. Its history, API keys and tokens go too; its hosts are free at once."""
+    query, extra_s = wait_query(wait=wait, timeout=timeout)
+    confirm(f"Delete tenant {tenant} with all that it has?", yes=yes)
+    with open_client() as client:
+        answer = client.send(Request("DELETE", ("tenants", tenant), query, extra_s=extra_s)).body
+    report(answer, f"tenant {tenant} deleted", output)

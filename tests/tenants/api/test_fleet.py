@@ -1,0 +1,201 @@
+"""What the fleet made of a write: told by workers that report as the edge's do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from store.client import connect
+from store.fleet import Fleet, Refusal, WorkerReport
+from tests.tenants.plane import Plane, document
+
+
+class Worker:
+    """Stands in for an edge worker: reports through the same store.Fleet, serves nothing."""
+
+    def __init__(self, fleet: Fleet, index: int) -> None:
+        self.id = f"node-1/{index}/{4000 + index}"
+        self._fleet = fleet
+        self._index = index
+
+    async def report(self, revision: int, refused: tuple[Refusal, ...] = (), last_error: str | None = None) -> None:
+        """Report this revision as applied."""
+        report = WorkerReport(
+            worker_id=self.id,
+            node="node-1",
+            pid=4000 + self._index,
+            epoch="e",
+            revision=revision,
+            started_at_ms=1_800_000_000_000,
+            refused=refused,
+            last_error=last_error,
+        )
+        await self._fleet.report(report)
+
+
+@pytest.fixture
+async def workers(acme: Plane) -> AsyncIterator[list[Worker]]:
+    """Two workers that have applied everything so far."""
+    async with connect(acme.redis_url, "feed") as client:
+        pair = [Worker(Fleet(client), index) for index in range(2)]
+        head = await acme.catalog.head()
+        for worker in pair:
+            await worker.report(head.revision)
+        yield pair
+
+
+@contextlib.asynccontextmanager
+async def following(plane: Plane, *workers: Worker) -> AsyncIterator[None]:
+    """Workers that report each revision as soon as they see it."""
+
+    is_over = asyncio.Event()
+
+    async def follow() -> None:
+        known = 0
+        while not is_over.is_set():
+            head = (await plane.catalog.head()).revision
+            if head != known:
+                known = head
+                for worker in workers:
+                    await worker.report(head)
+            await asyncio.sleep(0.001)
+
+    task = asyncio.create_task(follow())
+    try:
+        yield
+    finally:
+        is_over.set()
+        await task
+
+
+async def test_a_write_is_answered_when_every_worker_has_it(acme: Plane, workers: list[Worker]) -> None:
+    async with following(acme, *workers):
+        started_s = time.perf_counter()
+        answer = await acme.ask("PUT", "/v1/tenants/acme?wait=fleet&timeout=10s", document(name="New"))
+        took_s = time.perf_counter() - started_s
+    assert answer.status == 200
+    fleet = {name: answer.body[name] for name in ("applied", "workers", "lagging", "refused")}
+    assert fleet == {"applied": 2, "workers": 2, "lagging": [], "refused": []}
+    assert answer.body["revision"] == (await acme.catalog.head()).revision
+    assert took_s < 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("PATCH", "", {"name": "New"}, 200),
+        ("POST", "/domains", {"host": "new.test"}, 201),
+        ("POST", "/domains/a.test/verify", None, 200),
+        ("DELETE", "/domains/a.test", None, 200),
+        ("POST", "/keys", {"name": "k"}, 201),
+        ("POST", "/rollback", {"revision": 1}, 200),
+        ("DELETE", "", None, 200),
+    ],
+)
+async def test_any_write_may_wait_for_the_fleet(
+    acme: Plane, workers: list[Worker], method: str, path: str, body: object, status: int
+) -> None:
+    await acme.put("acme", domains=["a.test"])
+    async with following(acme, *workers):
+        answer = await acme.ask(method, f"/v1/tenants/acme{path}?wait=fleet&timeout=10s", body)
+    assert answer.status == status
+    assert (answer.body["applied"], answer.body["workers"], answer.body["lagging"]) == (2, 2, [])
+
+
+async def test_a_key_and_a_token_revoked_are_answered_when_every_worker_has_it(
+    acme: Plane, workers: list[Worker]
+) -> None:
+    key = (await acme.ask("POST", "/v1/tenants/acme/keys", {"name": "k"})).body["id"]
+    async with following(acme, *workers):
+        removed = await acme.ask("DELETE", f"/v1/tenants/acme/keys/{key}?wait=fleet")
+        token = await acme.ask("POST", "/v1/tokens?wait=fleet", {"name": "t", "tenant": "acme"})
+        revoked = await acme.ask("DELETE", f"/v1/tokens/{token.body['id']}?wait=fleet")
+    assert removed.body["applied"] == token.body["applied"] == revoked.body["applied"] == 2
+    assert removed.body["revision"] == revoked.body["revision"] == (await acme.catalog.head()).revision
+
+
+async def test_a_worker_that_lags_is_named_after_the_time_asked_for_and_the_answer_is_200(
+    acme: Plane, workers: list[Worker]
+) -> None:
+    async with following(acme, workers[0]):
+        started_s = time.perf_counter()
+        answer = await acme.ask("PUT", "/v1/tenants/acme?wait=fleet&timeout=300ms", document(name="New"))
+        took_s = time.perf_counter() - started_s
+    assert answer.status == 200
+    assert (answer.body["applied"], answer.body["workers"]) == (1, 2)
+    assert answer.body["lagging"] == [workers[1].id]
+    assert 0.3 <= took_s < 1.5
+
+
+async def test_a_worker_that_refuses_is_named_with_its_reason(acme: Plane, workers: list[Worker]) -> None:
+    asked = asyncio.create_task(acme.ask("PUT", "/v1/tenants/acme?wait=fleet&timeout=10s", document(name="New")))
+    before = (await acme.catalog.head()).revision
+    while (head := (await acme.catalog.head()).revision) == before:
+        await asyncio.sleep(0.001)
+    await workers[0].report(head)
+    await workers[1].report(head, (Refusal("acme", head, "it does not compile"),))
+    answer = await asked
+    assert answer.status == 200
+    assert (answer.body["applied"], answer.body["workers"], answer.body["lagging"]) == (1, 2, [])
+    assert answer.body["refused"] == [
+        {"worker": workers[1].id, "tenant": "acme", "revision": head, "reason": "it does not compile"}
+    ]
+
+
+async def test_without_workers_nobody_is_waited_for(acme: Plane) -> None:
+    started_s = time.perf_counter()
+    answer = await acme.ask("PUT", "/v1/tenants/acme?wait=fleet&timeout=10s", document(name="New"))
+    assert (answer.body["applied"], answer.body["workers"], answer.body["lagging"]) == (0, 0, [])
+    assert time.perf_counter() - started_s < 2
+
+
+async def test_without_wait_nothing_is_said_of_the_fleet(acme: Plane, workers: list[Worker]) -> None:
+    answer = await acme.ask("PUT", "/v1/tenants/acme", document(name="New"))
+    assert set(answer.body) == {"tenant", "revision", "created", "changed", "dry_run"}
+
+
+async def test_nodes_are_listed_with_their_lag_and_what_they_refused(acme: Plane, workers: list[Worker]) -> None:
+    await acme.put("acme", name="New")
+    head = (await acme.catalog.head()).revision
+    await workers[0].report(head, (Refusal("acme", head, "it does not compile"),), last_error="acme: no")
+    nodes = (await acme.get("/v1/nodes")).body
+    assert nodes["revision"] == head
+    first, second = nodes["workers"]
+    assert (first["worker"], first["node"], first["pid"]) == (workers[0].id, "node-1", 4000)
+    assert (first["revision"], first["lag"], first["last_error"]) == (head, 0, "acme: no")
+    assert first["refused"][0]["reason"] == "it does not compile"
+    assert (second["revision"], second["lag"], second["refused"]) == (head - 1, 1, [])
+
+
+async def test_a_worker_that_left_is_not_listed(acme: Plane, workers: list[Worker]) -> None:
+    await acme.fleet.leave(workers[0].id)
+    nodes = (await acme.get("/v1/nodes")).body
+    assert [worker["worker"] for worker in nodes["workers"]] == [workers[1].id]
+
+
+async def test_the_audit_trail_says_who_did_what_newest_first(acme: Plane) -> None:
+    token = await acme.token_of("acme")
+    await acme.ask("PATCH", "/v1/tenants/acme", {"name": "By the tenant"}, token=token)
+    await acme.ask("POST", "/v1/tenants/acme/keys", {"name": "k"}, token=token)
+    entries = (await acme.get("/v1/audit")).body["items"]
+    assert [entry["action"] for entry in entries] == ["key.create", "tenant.patch", "token.create", "tenant.put"]
+    record = (await acme.catalog.list_tokens())[0]
+    assert [entry["actor"] for entry in entries] == [f"tenant:{record.id}"] * 2 + ["operator:bootstrap"] * 2
+    assert all(entry["tenant"] == "acme" for entry in entries)
+    assert entries[1]["detail"] == {"changed": ["name"]}
+    first = (await acme.get("/v1/audit?limit=3")).body
+    rest = (await acme.get("/v1/audit", params={"limit": "3", "cursor": first["cursor"]})).body
+    assert [entry["id"] for entry in first["items"] + rest["items"]] == [entry["id"] for entry in entries]
+    assert rest["cursor"] is None
+
+
+async def test_what_is_refused_leaves_no_audit_entry(acme: Plane) -> None:
+    count = len((await acme.get("/v1/audit")).body["items"])
+    await acme.ask("PUT", "/v1/tenants/acme", {"routes": 5})
+    await acme.ask("PUT", "/v1/tenants/acme?dry_run=true", document(name="New"))
+    await acme.ask("PUT", "/v1/tenants/acme", document(), headers={"If-Match": '"999"'})
+    assert len((await acme.get("/v1/audit")).body["items"]) == count
