@@ -57,6 +57,11 @@ def canonical_text(text: str) -> str:
     return _ESCAPE.sub(_lenient_escape, _encoded(text))
 
 
+def canonical_pattern(text: str) -> str:
+    """Spell the escapes in a route's pattern as requests' paths have them; its own syntax is left alone."""
+    return _ESCAPE.sub(_lenient_escape, text) if "%" in text else text
+
+
 def _encoded(text: str) -> str:
     """Percent-encode what is not a path character; bytes that are not UTF-8 arrive as surrogates and stay bytes."""
     return quote(text, safe=_PATH_CHARACTERS, errors="surrogateescape")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from edge.paths import canonical_text
 from store.model.paths import Segment, SegmentKind
 
 L = TypeVar("L")
@@ -34,7 +33,7 @@ class Node(Generic[L]):
 
     def _child(self, segment: Segment) -> Node[L]:
         if segment.kind is SegmentKind.STATIC:
-            return self._static.setdefault(canonical_text(segment.text), Node())
+            return self._static.setdefault(segment.text, Node())
         if segment.kind is SegmentKind.PLAIN:
             self._plain = self._plain or Node()
             return self._plain

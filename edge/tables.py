@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 
 from multidict import CIMultiDict, MultiMapping
 
-from edge.paths import canonical_text
+from edge.paths import canonical_pattern
 from edge.segments import Node, StaticPrefixes
 from store.model.paths import PathKind, PathPattern
 
@@ -154,8 +154,9 @@ class DomainTable:
         by_kind: dict[PathKind, list[TableRow]] = {kind: [] for kind in PathKind}
         for row in rows:
             conditions = row.conditions if len(row.conditions) else UNCONDITIONAL
-            by_kind[row.pattern.kind].append(row._replace(conditions=conditions))
-        exact = _grouped(by_kind[PathKind.EXACT], lambda row: canonical_text(row.pattern.text))
+            pattern = _as_requests_spell_it(row.pattern)
+            by_kind[pattern.kind].append(row._replace(pattern=pattern, conditions=conditions))
+        exact = _grouped(by_kind[PathKind.EXACT], lambda row: row.pattern.text)
         self._exact = {text: Leaf(same) for text, same in exact.items()}
         self._parameters = _tree(by_kind[PathKind.PARAMETER])
         self._prefixes = _prefixes(by_kind[PathKind.PREFIX])
@@ -211,6 +212,14 @@ def _best_of(leaves: Sequence[Leaf], method: str, headers: MultiMapping[str], qu
     return min(found, key=lambda item: item[0])[1] if found else None
 
 
+def _as_requests_spell_it(pattern: PathPattern) -> PathPattern:
+    text = canonical_pattern(pattern.text)
+    try:
+        return pattern if text == pattern.text else PathPattern.parse(text)
+    except ValueError:
+        return pattern  # an escaped dot segment, say: no request has such a path
+
+
 def _grouped(rows: Iterable[TableRow], key: Callable[[TableRow], K]) -> dict[K, list[TableRow]]:
     groups: dict[K, list[TableRow]] = {}
     for row in rows:
@@ -230,5 +239,5 @@ def _tree(rows: list[TableRow]) -> Node[Leaf] | None:
 def _prefixes(rows: list[TableRow]) -> Node[Leaf] | StaticPrefixes[Leaf] | None:
     if any(row.pattern.params for row in rows):
         return _tree(rows)
-    same_prefix = _grouped(rows, lambda row: canonical_text(row.pattern.text.removesuffix("/*")))
+    same_prefix = _grouped(rows, lambda row: row.pattern.text.removesuffix("/*"))
     return StaticPrefixes({prefix: Leaf(same) for prefix, same in same_prefix.items()}) if rows else None

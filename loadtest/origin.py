@@ -13,6 +13,7 @@ import base64
 import hashlib
 import json
 import random
+import re
 import signal
 import sys
 from collections import Counter
@@ -110,7 +111,13 @@ async def _echo(request: web.Request) -> web.Response:
         "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.raw_headers],
         **_body_as_json(body),
     }
-    return web.json_response(answer, dumps=lambda value: json.dumps(value, indent=2) + "\n")
+    return web.json_response(answer, dumps=_dumps)
+
+
+def _dumps(answer: dict[str, object]) -> str:
+    """Write JSON for people: a field a line, and of the header's fields too."""
+    text = json.dumps(answer, indent=2)
+    return re.sub(r"\[\s+(\"[^\n]*\"),\s+(\"[^\n]*\")\s+\]", r"[\1, \2]", text) + "\n"
 
 
 def _body_as_json(body: bytes) -> dict[str, str]:

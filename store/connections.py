@@ -94,6 +94,13 @@ async def connected(connection: AbstractConnection) -> None:
     await _untyped(connection.connect)()
 
 
+def abort(connection: AbstractConnection) -> None:
+    """Cut it off without waiting for what is still to be written: a frozen peer would never take it."""
+    writer = connection._writer
+    if writer is not None:
+        writer.transport.abort()
+
+
 async def disconnected(connection: AbstractConnection) -> None:
     """Close at once, whatever state it is in; never raises."""
     with suppress(RedisError, OSError):

@@ -13,6 +13,7 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import hiredis
@@ -27,12 +28,13 @@ from redis.exceptions import (
     ResponseError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from store.connections import connected, disconnected, make_connection
+from store.connections import abort, connected, disconnected, make_connection
 from store.mapping import mapped
 from store.scripts import Ask
 
-_LOST = object()
+GRACE_S = 0.005
 
 
 @dataclass(eq=False)
@@ -61,16 +63,13 @@ class Lane:
 
     async def attempt(self, talk: Callable[[Ask], Awaitable[Any]], timeout_s: float, *, is_write: bool) -> Any:
         """Let `talk` ask its commands; never takes longer than `timeout_s`. Raises StoreError."""
+        deadline = asyncio.get_running_loop().time() + timeout_s - GRACE_S
         with mapped() as progress:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    if self._link is None:
-                        await self._connected()
-                    progress.sent_write = is_write
-                    return await talk(self._ask)
-            except TimeoutError:
-                self._give_up()
-                raise
+            if self._link is None:
+                async with asyncio.timeout_at(deadline):
+                    await self._connected()
+            progress.sent_write = is_write
+            return await talk(partial(self._ask, deadline))
 
     async def new_connection(self) -> AbstractConnection:
         """Return a fresh, unconnected connection of the caller's own."""
@@ -80,27 +79,40 @@ class Lane:
         """Close; safe to call twice. What still waits is told that the connection was lost."""
         self._closed = True
         tasks = [task for task in (self._opening, self._reading) if task]
-        self._give_up()
+        if self._link is not None:
+            self._give_up(self._link)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._sentinel:
             await self._sentinel.aclose()
 
-    async def _ask(self, *args: Any) -> Any:
+    async def _ask(self, deadline: float, *args: Any) -> Any:
         link = self._link
-        if link is None:
+        if link is None or not link.connection.is_connected:
             raise RedisConnectionError("the connection was lost")
         packed = _packed(args)  # first: what cannot be packed must not be owed a reply
-        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        reply: asyncio.Future[Any] = loop.create_future()
         link.owed.append(reply)  # no await between this and the write, so replies and commands stay in step
-        await link.connection.send_packed_command(packed, check_health=False)
-        found = await reply
-        if found is _LOST:
-            raise RedisConnectionError("the connection was lost")
-        if isinstance(found, RedisError):
+        timer = loop.call_at(deadline, self._overdue, link, reply)
+        try:
+            await link.connection.send_packed_command(packed, check_health=False)
+            found = await reply
+        finally:
+            timer.cancel()
+        if isinstance(found, Exception):
             raise found
         return found
+
+    def _overdue(self, link: _Link, reply: asyncio.Future[Any]) -> None:
+        # Not Redis but this process may be late, and the reply may lie in the socket already: look there once more.
+        asyncio.get_running_loop().call_later(GRACE_S, self._expire, link, reply)
+
+    def _expire(self, link: _Link, reply: asyncio.Future[Any]) -> None:
+        if not reply.done():
+            reply.set_result(RedisTimeoutError("the deadline has passed"))
+            self._give_up(link)
 
     async def _connected(self) -> None:
         if self._closed:
@@ -137,17 +149,16 @@ class Lane:
             self._lose(link)
             await disconnected(link.connection)
 
-    def _give_up(self) -> None:
-        if self._link is not None and self._reading is not None:
-            self._lose(self._link)
-            self._reading.cancel()
+    def _give_up(self, link: _Link) -> None:
+        self._lose(link)
+        abort(link.connection)  # its reader ends with it
 
     def _lose(self, link: _Link) -> None:
         if self._link is link:
             self._link = None
         for waiter in link.owed:
             if not waiter.done():
-                waiter.set_result(_LOST)
+                waiter.set_result(RedisConnectionError("the connection was lost"))
         link.owed.clear()
 
 

@@ -22,6 +22,7 @@ _DENIED: tuple[Network, ...] = tuple(
         "2001::/32",  # Teredo, RFC 4380
         "::/96",  # IPv4-compatible, RFC 4291 section 2.5.5.1
         "fec0::/10",  # site-local, RFC 3879
+        "192.0.0.0/24",  # protocol assignments, RFC 6890; some of them Python 3.11 calls global
         "192.88.99.0/24",  # 6to4 relays, RFC 7526
         "168.63.129.16/32",  # Azure's wire server
         "100.100.100.200/32",  # Alibaba's metadata service, inside of a shared range

@@ -78,7 +78,8 @@ def test_who_calls_is_told_to_the_target() -> None:
 
 
 def test_what_is_deferred_runs_once_in_reverse_whatever_fails(caplog: pytest.LogCaptureFixture) -> None:
-    ctx, ran = begun(), []
+    ctx = begun()
+    ran: list[object] = []
     ctx.defer(lambda: ran.append("first"))
     ctx.defer(lambda: ran.append(1 // 0))
     ctx.defer(lambda: ran.append("last"))

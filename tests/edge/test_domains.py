@@ -50,7 +50,12 @@ def test_a_domain_without_the_path_leaves_it_to_the_next_wider_one() -> None:
     domains.put("shop.acme.app", Serving("exact", "/a"), None)
     domains.put("*.acme.app", Serving("mask", "/b"), None)
     domains.put("*", Serving("any", "/c"), None)
-    assert [ask(domains, "shop.acme.app", path) for path in ("/a", "/b", "/c", "/d")] == ["exact", "mask", "any", "route"]
+    assert [ask(domains, "shop.acme.app", path) for path in ("/a", "/b", "/c", "/d")] == [
+        "exact",
+        "mask",
+        "any",
+        "route",
+    ]
 
 
 def test_a_domain_with_the_path_but_not_the_method_does_not() -> None:
@@ -113,7 +118,13 @@ def test_a_domain_table_is_a_table() -> None:
 
 @pytest.mark.parametrize(
     ("text", "domain"),
-    [("*", "*"), ("Foo.BAR.:80", "foo.bar"), ("*.Bar", "*.bar"), ("localhost", "localhost"), ("127.0.0.1", "127.0.0.1")],
+    [
+        ("*", "*"),
+        ("Foo.BAR.:80", "foo.bar"),
+        ("*.Bar", "*.bar"),
+        ("localhost", "localhost"),
+        ("127.0.0.1", "127.0.0.1"),
+    ],
 )
 def test_a_domain_has_one_spelling(text: str, domain: str) -> None:
     assert normalise_domain(text) == domain

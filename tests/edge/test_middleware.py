@@ -389,7 +389,7 @@ async def test_a_middleware_that_yields_twice_is_an_error() -> None:
 
 async def test_a_function_that_hides_a_generator_is_told_how_to_say_so() -> None:
     generator = Log().generator("a")
-    with pytest.raises(TypeError, match="functools.wraps"):
+    with pytest.raises(TypeError, match=r"functools\.wraps"):
         await chain_of((0, lambda ctx: generator(ctx))).run(context(), Log().send)
 
 
@@ -408,4 +408,3 @@ async def test_a_generator_that_ends_before_its_yield_is_not_resumed() -> None:
 def test_what_cannot_be_called_is_no_middleware() -> None:
     with pytest.raises(TypeError, match="called with the context"):
         ProxyMiddlewareDef(CLIENT_EDGE, "not callable")  # type: ignore[arg-type]
-

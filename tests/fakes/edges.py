@@ -76,7 +76,7 @@ class RunningEdge:
 
     async def get(self, path: str, host: str = "shop.test", **headers: str) -> Answer:
         """GET a path of a host."""
-        return await self.ask("GET", path, host, **headers)
+        return await self.ask("GET", path, host, b"", **headers)
 
     async def ask(self, method: str, path: str, host: str = "shop.test", body: bytes = b"", **headers: str) -> Answer:
         """Ask with any method; a keyword such as X_API_Key is the header X-API-Key."""

@@ -60,5 +60,10 @@ def incoming(
 ) -> FakeIncoming:
     """Make a request as it would have been received, its body in pieces of unannounced length."""
     return FakeIncoming(
-        method, raw_path, CIMultiDictProxy(CIMultiDict(headers)), Pieces(body or ()), version, body_exists=body is not None
+        method,
+        raw_path,
+        CIMultiDictProxy(CIMultiDict(headers)),
+        Pieces(body or ()),
+        version,
+        body_exists=body is not None,
     )

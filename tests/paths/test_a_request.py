@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.fakes.edges import RunningEdge, running_edge
+from tests.fakes.edges import Answer, RunningEdge, running_edge
 from tests.fakes.origins import RunningOrigin, refusing_port, running_origin
 
 
@@ -87,7 +87,7 @@ async def test_the_answer_names_the_request_and_says_nothing_of_the_edge(
     assert "aiohttp" not in edge_words(await edge.get("/", host="unknown.test"))
 
 
-def edge_words(answer: Any) -> str:
+def edge_words(answer: Answer) -> str:
     return (" ".join(answer.headers.values()) + answer.body.decode()).lower()
 
 

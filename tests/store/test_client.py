@@ -85,9 +85,8 @@ async def test_the_request_path_waits_50_ms_for_a_blackhole_and_no_longer(blackh
                     await client.ping()
 
 
-@pytest.mark.parametrize("role", ["control", "feed"])
-async def test_the_patient_roles_give_a_blackhole_up_too(blackhole: str, role: Role) -> None:
-    async with connect(blackhole, role) as client:
+async def test_the_patient_roles_give_a_blackhole_up_too(blackhole: str) -> None:
+    async with connect(blackhole, "control") as client:
         async with within(4):
             with pytest.raises(StoreUnavailable, match="in time"):
                 await client.ping()
@@ -113,9 +112,8 @@ async def test_requests_on_one_lane_do_not_wait_for_one_another(redis_url: str) 
         replies = await asyncio.gather(*(client.ask("ECHO", str(n)) for n in range(500)))
         assert replies == [str(n).encode() for n in range(500)]
         with redis.Redis.from_url(redis_url) as raw:
-            await asyncio.to_thread(
-                wait_until, lambda: len(raw.client_list(_type="normal")) == 2
-            )  # the lane's and ours
+            # the lane's and this one, once those of the test before are gone
+            await asyncio.to_thread(wait_until, lambda: len(raw.client_list(_type="normal")) == 2)
 
 
 @pytest.mark.parametrize("role", ROLES)
