@@ -21,6 +21,7 @@ from store.codec import TenantRecord
 from store.model import dump_document, parse_document
 from store.secrets import ApiKeyRecord, NewKey, new_api_key
 from store.settings import load_settings
+from tests.fakes.waiting import until
 
 LOOPBACK = "127.0.0.0/8,::1/128"
 
@@ -60,9 +61,7 @@ class RunningEdge:
 
     async def reached(self, revision: int, timeout_s: float = 5.0) -> None:
         """Wait until the worker is at a revision."""
-        async with asyncio.timeout(timeout_s):
-            while self.worker.watcher.position.revision < revision:  # noqa: ASYNC110  # its event is for the fleet
-                await asyncio.sleep(0.001)
+        await until(lambda: self.worker.watcher.position.revision >= revision, timeout_s)
 
     async def request(self, request: bytes) -> bytes:
         """Send bytes on a connection of their own and read until the edge closes it."""
