@@ -7,13 +7,15 @@ by. A concern that a route does not have costs its requests nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from edge.client_edge.admission import limit_body, refuse_upgrades
 from edge.client_edge.auth import require_api_key
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.limits import NamedLimit, take_limits
-from edge.middleware import MiddlewarePhase, ProxyMiddlewareDef
+from edge.context import ProxyContext
+from edge.middleware import MiddlewarePhase, ProxyMiddleware, ProxyMiddlewareDef
 from edge.proxy import HTTPProxyHandler, Transport
 from edge.rewrite import compile_rewrite
 from edge.router import Conditions, DomainTable, TableRow
@@ -24,10 +26,13 @@ from edge.upstreams.live import LiveTargets
 from store.limiter import Limiter
 from store.model import HeaderOps, Route, TenantDocument
 
-# The checks at the client's edge depend on each other, so each has a phase of its own.
+# One middleware in each phase: those at the client's edge depend on each other, and two in one phase would be gathered,
+# at two tasks for each request.
 ADMISSION = int(MiddlewarePhase.CLIENT_EDGE)
 AUTH = ADMISSION + 1
 LIMITS = ADMISSION + 2
+ANSWER_RULES = int(MiddlewarePhase.TARGET_EDGE)
+REQUEST_RULES = ANSWER_RULES - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +64,17 @@ class CompiledTenant:
 
 
 def compile_tenant(document: TenantDocument, hosts: Iterable[str], revision: int, parts: Parts) -> CompiledTenant:
-    """Compile a checked document for the hosts it is served on."""
-    tenant = document.tenant
-    groups = {
-        name: UpstreamGroup(tenant, name, upstream, parts.targets) for name, upstream in document.upstreams.items()
-    }
-
-    def release() -> None:
-        for group in groups.values():
-            group.close()
-
-    rows = {route.name: _row(document, route, groups, revision, parts) for route in document.routes}
-    return CompiledTenant(_tables(document, hosts, rows), release)
+    """Compile a checked document for the hosts it is served on; without any, nothing is held and no target checked."""
+    hosts = tuple(hosts)
+    upstreams = document.upstreams if hosts else {}
+    with ExitStack() as held:  # what is held is given back when anything here fails
+        groups: dict[str, UpstreamGroup] = {}
+        for name, upstream in upstreams.items():
+            groups[name] = UpstreamGroup(document.tenant, name, upstream, parts.targets)
+            held.callback(groups[name].close)
+        routes = document.routes if hosts else ()
+        rows = {route.name: _row(document, route, groups, revision, parts) for route in routes}
+        return CompiledTenant(_tables(document, hosts, rows), held.pop_all().close)
 
 
 def _tables(document: TenantDocument, hosts: Iterable[str], rows: Mapping[str, TableRow]) -> dict[str, DomainTable]:
@@ -111,10 +115,8 @@ def _transport(route: Route, groups: Mapping[str, UpstreamGroup]) -> Transport:
 
 def _middlewares(document: TenantDocument, route: Route, parts: Parts) -> Iterator[ProxyMiddlewareDef]:
     tenant = document.tenant
-    if not route.websocket:
-        yield ProxyMiddlewareDef(ADMISSION, refuse_upgrades)
-    if route.max_body_bytes is not None:
-        yield ProxyMiddlewareDef(ADMISSION, limit_body(route.max_body_bytes))
+    if not route.websocket or route.max_body_bytes is not None:
+        yield ProxyMiddlewareDef(ADMISSION, _admission(route))
     if route.auth:
         methods = [document.auth[name] for name in route.auth]
         check = require_api_key(tenant, methods, parts.keys, keep_credentials=route.keep_credentials)
@@ -123,9 +125,23 @@ def _middlewares(document: TenantDocument, route: Route, parts: Parts) -> Iterat
         limits = [NamedLimit(name, document.limits[name]) for name in route.limits]
         yield ProxyMiddlewareDef(LIMITS, take_limits(tenant, route.name, limits, parts.limiter, parts.counters))
     if route.headers.request != _NO_OPS:
-        yield ProxyMiddlewareDef(MiddlewarePhase.TARGET_EDGE, change_request(route.headers.request))
+        yield ProxyMiddlewareDef(REQUEST_RULES, change_request(route.headers.request))
     if route.headers.response != _NO_OPS:
-        yield ProxyMiddlewareDef(MiddlewarePhase.TARGET_EDGE, change_response(route.headers.response))
+        yield ProxyMiddlewareDef(ANSWER_RULES, change_response(route.headers.response))
+
+
+def _admission(route: Route) -> ProxyMiddleware:
+    if route.max_body_bytes is None:
+        return refuse_upgrades
+    check_body = limit_body(route.max_body_bytes)
+    if route.websocket:
+        return check_body
+
+    def check(ctx: ProxyContext) -> None:
+        refuse_upgrades(ctx)
+        check_body(ctx)
+
+    return check
 
 
 _NO_OPS = HeaderOps()

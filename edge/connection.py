@@ -115,23 +115,7 @@ class ClientConnection(RequestHandler):
     async def start(self) -> None:
         """Serve the requests of this connection one after the other until it ends."""
         try:
-            while not self._force_close:
-                message, payload = await self._next_message()
-                exchange = self._exchange(message, payload)
-                self._request_in_progress = True
-                try:
-                    if not payload.is_eof():
-                        self._body = BodyDeadline(self, payload, self._server.limits.body_timeout_s, self._break_body)
-                    await self._server.serve(self, exchange)
-                finally:
-                    self._end_body()
-                    self._request_in_progress = False
-                    if self._handler_waiter is not None and not self._handler_waiter.done():
-                        self._handler_waiter.set_result(None)
-                if not self._may_go_on(exchange):
-                    if exchange.parse_error is not None or not payload.is_eof():
-                        await self._linger()
-                    break
+            while not self._force_close and await self._serve_next():
                 self._await_next_request()
         except ConnectionError:
             self.force_close()
@@ -145,6 +129,26 @@ class ClientConnection(RequestHandler):
             self._task_handler = None
             if self.transport is not None and not self._force_close:
                 self.transport.close()
+
+    async def _serve_next(self) -> bool:
+        """Wait for a request and serve it; whether another can follow it on this connection."""
+        message, payload = await self._next_message()
+        exchange = self._exchange(message, payload)
+        self._request_in_progress = True
+        try:
+            if not payload.is_eof():
+                self._body = BodyDeadline(self, payload, self._server.limits.body_timeout_s, self._break_body)
+            await self._server.serve(self, exchange)
+        finally:
+            self._end_body()
+            self._request_in_progress = False
+            if self._handler_waiter is not None and not self._handler_waiter.done():
+                self._handler_waiter.set_result(None)
+        if self._may_go_on(exchange):
+            return True
+        if exchange.parse_error is not None or not payload.is_eof():
+            await self._linger()
+        return False
 
     async def _next_message(self) -> tuple[Any, StreamReader]:
         """Wait for a parsed head; what it took of the parser's queue is given back, as in `RequestHandler.start`."""

@@ -202,6 +202,8 @@ class ProxyContext:
                 self._deferred.pop()()
             except Exception:
                 log.exception("a deferred callback failed")
+        # An error's traceback leads back to here; without this each failed request would be left to the collector.
+        self.error = None
 
 
 def configure_contexts(app: web.Application, ctxs: Iterable[ProxyContext]) -> None:

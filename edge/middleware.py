@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from itertools import groupby
@@ -91,31 +91,31 @@ class Step:
     call: ProxyMiddleware
     kind: Kind
 
-    async def enter(self, ctx: ProxyContext) -> Suspended | None:
-        """Run up to the `yield`; what is to be resumed later, or None when there is nothing left."""
-        if self.kind is Kind.ASYNC_GENERATOR:
-            agen: AsyncGenerator[Any, Any] = self.call(ctx)
-            return agen if await anext(agen, _OVER) is not _OVER else None
-        if self.kind is Kind.GENERATOR:
-            generator: Generator[Any, Any, Any] = self.call(ctx)
-            return generator if next(generator, _OVER) is not _OVER else None
-        await self.call_through(ctx)
-        return None
+    def begin(self, ctx: ProxyContext, suspended: list[Suspended]) -> Awaitable[Any] | None:
+        """Run what needs no waiting; what is still to be awaited for the part before the `yield`, if anything is.
 
-    async def call_through(self, ctx: ProxyContext) -> None:
-        """Call a function, and await what it gives if that can be awaited."""
+        What is to be resumed after is put into `suspended` as soon as it got to its `yield`.
+        """
+        if self.kind is Kind.COROUTINE:
+            return self.call(ctx)  # type: ignore[no-any-return]
+        if self.kind is Kind.ASYNC_GENERATOR:
+            return _open(self.call(ctx), suspended)
         result = self.call(ctx)
-        if result is None:
-            return
-        if not inspect.isawaitable(result):
+        if self.kind is Kind.GENERATOR:
+            if next(result, _OVER) is not _OVER:
+                suspended.append(result)
+            return None
+        if result is not None and not inspect.isawaitable(result):
             raise TypeError(
                 f"{self.call!r} gave {type(result).__name__}; a function that makes a generator of another "
                 "middleware says so with functools.wraps"
             )
-        await result
+        return result
 
 
-_OVER = object()
+async def _open(agen: AsyncGenerator[Any, Any], suspended: list[Suspended]) -> None:
+    if await anext(agen, _OVER) is not _OVER:
+        suspended.append(agen)
 
 
 async def _resume(suspended: Suspended) -> None:
@@ -129,81 +129,91 @@ async def _resume(suspended: Suspended) -> None:
         raise RuntimeError(f"a middleware yields once: {suspended!r}")
 
 
+_OVER = object()
+
+
 class Chain:
     """The middlewares of one handler, compiled once: immutable, and shared by all requests."""
 
-    __slots__ = ("_direct", "_phases")
+    __slots__ = ("_has_generators", "_phases")
 
     def __init__(self, defs: Iterable[ProxyMiddlewareDef] = ()) -> None:
         by_phase = groupby(sorted(defs, key=attrgetter("phase")), key=attrgetter("phase"))
         self._phases = tuple(
             tuple(Step(item.middleware, kind_of(item.middleware)) for item in items) for _, items in by_phase
         )
-        # One function or coroutine a phase: nothing is ever resumed or gathered, so a loop will do.
-        is_direct = all(len(phase) == 1 and phase[0].kind in (Kind.FUNCTION, Kind.COROUTINE) for phase in self._phases)
-        self._direct = tuple(phase[0] for phase in self._phases) if is_direct else None
+        self._has_generators = any(
+            step.kind in (Kind.ASYNC_GENERATOR, Kind.GENERATOR) for phase in self._phases for step in phase
+        )
 
     async def run(self, ctx: ProxyContext, send: Send) -> None:
         """Run the phases around `send`, which sets `ctx.response`; raises what `ctx.error` holds in the end."""
-        if self._direct is None:
-            await self._run_phases(ctx, send)
-            return
-        try:
-            for step in self._direct:
-                if step.kind is Kind.COROUTINE:
-                    await step.call(ctx)
-                else:
-                    await step.call_through(ctx)
-                if ctx.has_response:
-                    return
-            await send(ctx)
-        except BaseException as error:
-            ctx.error = error
-            raise
-
-    async def _run_phases(self, ctx: ProxyContext, send: Send) -> None:
         entered: list[list[Suspended]] = []
-        cancelled: BaseException | None = None
         try:
             await self._go_in(ctx, send, entered)
         except BaseException as error:
             ctx.error = error
-            cancelled = _cancellation(error)
-        for phase in reversed(entered):
-            failure = await _resume_phase(phase)
-            if failure is not None:
-                _replace_error(ctx, failure)
-                cancelled = cancelled or _cancellation(failure)
-        if cancelled is not None:
-            raise cancelled
-        if ctx.error is not None:
-            raise ctx.error
+            if not self._has_generators:
+                raise
+            await _go_out(ctx, entered, _cancellation(error))
+        else:
+            if self._has_generators:
+                await _go_out(ctx, entered, None)
 
     async def _go_in(self, ctx: ProxyContext, send: Send, entered: list[list[Suspended]]) -> None:
         """Enter the phases and send; `entered` gets what is to be resumed, of a phase that fails as well."""
         for phase in self._phases:
             suspended: list[Suspended] = []
             entered.append(suspended)
-            if len(phase) == 1:
-                opened = await phase[0].enter(ctx)
-                if opened is not None:
-                    suspended.append(opened)
-            else:
+            if len(phase) > 1:
                 await _enter_together(phase, ctx, suspended)
+            elif (waiting := phase[0].begin(ctx, suspended)) is not None:
+                await waiting
             if ctx.has_response:
                 return
         await send(ctx)
 
 
-async def _enter_together(phase: tuple[Step, ...], ctx: ProxyContext, suspended: list[Suspended]) -> None:
-    """Enter the middlewares of one phase concurrently; the first failure, in their order, cancels the others."""
-    tasks = [asyncio.create_task(step.enter(ctx)) for step in phase]
-    cancelled = await _wait(tasks, asyncio.FIRST_EXCEPTION)
-    cancelled = await _cancel(tasks) or cancelled
-    failures = [failure for task in tasks if (failure := _failure_of(task))]
-    suspended.extend(opened for task in tasks if not _failure_of(task) and (opened := task.result()) is not None)
+async def _go_out(ctx: ProxyContext, entered: list[list[Suspended]], cancelled: BaseException | None) -> None:
+    """Resume the phases in reverse, whatever happens, and raise what is left to raise."""
+    for phase in reversed(entered):
+        failure = await _resume_phase(phase)
+        if failure is not None:
+            _replace_error(ctx, failure)
+            cancelled = cancelled or _cancellation(failure)
     if cancelled is not None:
         raise cancelled
+    if ctx.error is not None:
+        raise ctx.error
+
+
+async def _enter_together(phase: tuple[Step, ...], ctx: ProxyContext, suspended: list[Suspended]) -> None:
+    """Enter the middlewares of one phase concurrently; those that need no waiting cost no task."""
+    waiting: list[Awaitable[Any]] = []
+    try:
+        for step in phase:
+            awaitable = step.begin(ctx, suspended)
+            if awaitable is not None:
+                waiting.append(awaitable)
+    except BaseException:
+        for awaitable in waiting:
+            if isinstance(awaitable, Coroutine):
+                awaitable.close()  # it has not begun, and will not
+        raise
+    if len(waiting) == 1:
+        await waiting[0]
+    elif waiting:
+        await _await_together(waiting)
+
+
+async def _await_together(waiting: list[Awaitable[Any]]) -> None:
+    """Await all of them; the first failure, in their order, cancels the others."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in waiting]
+    cancelled = await _wait(tasks, asyncio.FIRST_EXCEPTION)
+    cancelled = await _cancel(tasks) or cancelled
+    if cancelled is not None:
+        raise cancelled
+    failures = [failure for task in tasks if (failure := _failure_of(task))]
     if failures:
         # The siblings that were cancelled for it are not why the phase failed.
         raise next((failure for failure in failures if isinstance(failure, Exception)), failures[0])
@@ -229,7 +239,7 @@ async def _resume_together(phase: list[Suspended]) -> BaseException | None:
     return cancelled or next((failure for task in tasks if (failure := _failure_of(task))), None)
 
 
-async def _wait(tasks: Sequence[asyncio.Task[Any]], return_when: str) -> asyncio.CancelledError | None:
+async def _wait(tasks: Sequence[asyncio.Future[Any]], return_when: str) -> asyncio.CancelledError | None:
     try:
         await asyncio.wait(tasks, return_when=return_when)
     except asyncio.CancelledError as error:
@@ -237,7 +247,7 @@ async def _wait(tasks: Sequence[asyncio.Task[Any]], return_when: str) -> asyncio
     return None
 
 
-async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> asyncio.CancelledError | None:
+async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> asyncio.CancelledError | None:
     """Cancel what still runs and wait for its end, through cancellations of our own, the last of which is given."""
     pending = [task for task in tasks if not task.done()]
     for task in pending:
@@ -249,7 +259,7 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> asyncio.CancelledError 
     return cancelled
 
 
-def _failure_of(task: asyncio.Task[Any]) -> BaseException | None:
+def _failure_of(task: asyncio.Future[Any]) -> BaseException | None:
     return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 

@@ -19,7 +19,14 @@ from edge.message import ProxyRequest, ProxyResponse
 from edge.middleware import Chain, MiddlewarePhase, ProxyMiddleware, ProxyMiddlewareDef
 from edge.rewrite import PathRewrite, Rewrite
 from edge.session import SessionTransport
-from edge.web_face import ClientWatch, context_for, http_exception, mark_as_coroutine_function, send_answer
+from edge.web_face import (
+    ClientWatch,
+    client_is_gone,
+    context_for,
+    http_exception,
+    mark_as_coroutine_function,
+    send_answer,
+)
 
 M = TypeVar("M", bound=ProxyMiddleware)
 ErrorHandler = Callable[[ClientResponseError], Awaitable[None] | None]
@@ -113,6 +120,8 @@ class HTTPProxyHandler:
                 return await send_answer(request, await self.handle(ctx))
         except EdgeError as error:
             raise http_exception(error, ctx.request_id) from error
+        except ConnectionError:
+            return client_is_gone()
         finally:
             ctx.run_deferred()
 

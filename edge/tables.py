@@ -99,6 +99,9 @@ _NAMED, _IMPLIED, _ANY = 0, 1, 2
 _HEAD, _GET = "HEAD", "GET"
 
 
+_NONE_NAMED: dict[str, tuple[tuple[_Rank, TableRow], ...]] = {}
+
+
 class Leaf:
     """The rows of one path: for each method those that serve it, best first."""
 
@@ -110,7 +113,7 @@ class Leaf:
         if _GET in named:
             named.add(_HEAD)  # RFC 9110 section 9.3.2: whoever serves GET can serve HEAD
         self._any = self._serving(None)
-        self._by_method = {method: self._serving(method) for method in named}
+        self._by_method = {method: self._serving(method) for method in named} if named else _NONE_NAMED
 
     def _serving(self, method: str | None) -> tuple[tuple[_Rank, TableRow], ...]:
         ranked = [
@@ -147,7 +150,7 @@ def _standing(methods: frozenset[str] | None, method: str | None) -> int | None:
 class DomainTable:
     """All routes of one domain; `match` is all that anybody needs of it."""
 
-    __slots__ = ("_exact", "_parameters", "_prefixes", "_regexes")
+    __slots__ = ("_exact", "_parameter_depths", "_parameters", "_prefixes", "_regexes")
 
     def __init__(self, rows: Iterable[TableRow]) -> None:
         """Compile routes; which of two equals wins is undefined, and refusing such a pair is the document's affair."""
@@ -159,6 +162,7 @@ class DomainTable:
         exact = _grouped(by_kind[PathKind.EXACT], lambda row: row.pattern.text)
         self._exact = {text: Leaf(same) for text, same in exact.items()}
         self._parameters = _tree(by_kind[PathKind.PARAMETER])
+        self._parameter_depths = {len(row.pattern.segments) for row in by_kind[PathKind.PARAMETER]}
         self._prefixes = _prefixes(by_kind[PathKind.PREFIX])
         regexes = _grouped(by_kind[PathKind.REGEX], lambda row: row.pattern)
         self._regexes = tuple((pattern, Leaf(same)) for pattern, same in regexes.items())
@@ -185,7 +189,7 @@ class DomainTable:
     def _by_segments(self, path: str) -> list[list[Leaf]]:
         """Give the leaves of parameter paths and prefixes that match: equals together, best first."""
         found: list[list[Leaf]] = []
-        if self._parameters is not None:
+        if self._parameters is not None and path.count("/") in self._parameter_depths:
             found = self._parameters.leaves_at_end(path)
         if self._prefixes is not None:
             found += self._prefixes.leaves_above(path)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
+import socket
+import struct
 import sys
 from types import TracebackType
 
@@ -21,6 +24,10 @@ from edge.paths import canonical_text, split_target
 
 # aiohttp tells a handler of its client's going only by cancelling it, and only if the application asked for that.
 CLIENT_CHECK_INTERVAL_S = 0.2
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, for no time
+
+log = logging.getLogger("portico.edge")
 
 
 def context_for(context: ProxyContext | None, request: web.Request) -> ProxyContext:
@@ -43,8 +50,7 @@ def _authority(url: URL) -> str:
 async def send_answer(request: web.Request, response: ProxyResponse) -> web.StreamResponse:
     """Send an answer to the application's client, its body at the client's pace; the body is over on return.
 
-    When the target breaks off the client's connection is aborted, and ConnectionResetError raised: a client must see a
-    broken answer, never a short one.
+    When the target breaks off, the client's connection is reset: it must see a broken answer, never a short one.
     """
     body = response.body
     if response.content is not None or body is None:
@@ -59,12 +65,26 @@ async def send_answer(request: web.Request, response: ProxyResponse) -> web.Stre
             await out.write(piece)
         await out.write_eof()
     except EdgeError as error:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError(f"the answer broke off: {error}") from error
+        log.warning("the answer to %s %s broke off: %s", request.method, request.path, error)
+        _reset(request.transport)
+    except ConnectionError:
+        pass  # the client is gone, which aiohttp finds out by itself
     finally:
         body.abort()
     return out
+
+
+def _reset(transport: asyncio.Transport | None) -> None:
+    """Cut a connection so that its other end knows: by an RST, because a FIN is how an HTTP/1.0 body ends well."""
+    sock = None if transport is None else transport.get_extra_info("socket")
+    if transport is not None and sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+
+
+def client_is_gone() -> web.StreamResponse:
+    """Make the answer for nobody: the application's log shows it, and aiohttp finds that it cannot be sent."""
+    return web.Response(status=499, reason="Client Closed Request")
 
 
 def http_exception(error: EdgeError, request_id: str = "") -> web.HTTPException:

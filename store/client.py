@@ -31,22 +31,23 @@ RETRY_PAUSE_S = 0.05
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a role waits: `total_s` for one conversation, all tries together.
+    """How long a role waits: `answer_s` for one try, `total_s` for all of them together.
 
     `slots`: conversations at once, each over its own connection; 0: any number, over one pipelined
     connection.
     """
 
     timing: Timing
+    answer_s: float
     total_s: float
     tries: int
     slots: int
 
 
 PATIENCE: dict[Role, Patience] = {
-    "control": Patience(Timing(connect_s=1.0, answer_s=2.0, idle_check_s=15.0), total_s=3.0, tries=2, slots=32),
-    "feed": Patience(Timing(connect_s=1.0, answer_s=2.0, idle_check_s=15.0), total_s=3.0, tries=2, slots=8),
-    "data": Patience(Timing(connect_s=1.0, answer_s=None, idle_check_s=0), total_s=0.05, tries=1, slots=0),
+    "control": Patience(Timing(connect_s=1.0, idle_check_s=15.0), answer_s=2.0, total_s=3.0, tries=2, slots=32),
+    "feed": Patience(Timing(connect_s=1.0, idle_check_s=15.0), answer_s=2.0, total_s=3.0, tries=2, slots=8),
+    "data": Patience(Timing(connect_s=1.0, idle_check_s=0), answer_s=0.05, total_s=0.05, tries=1, slots=0),
 }
 
 
@@ -86,7 +87,8 @@ class Client:
         for tries_left in reversed(range(self._patience.tries)):
             self._check_open()
             try:
-                return await self._link.attempt(talk, deadline - loop.time(), is_write=is_write)
+                timeout_s = min(self._patience.answer_s, deadline - loop.time())
+                return await self._link.attempt(talk, timeout_s, is_write=is_write)
             except StoreUnavailable as error:
                 is_ambiguous |= error.ambiguous  # once it may have happened, no later failure makes that untrue
                 pause_s = random.uniform(0, RETRY_PAUSE_S)  # noqa: S311 - spreads load, guards nothing

@@ -34,10 +34,9 @@ MAX_CONNECTIONS = 1000  # never reached: our own slots are fewer
 
 @dataclass(frozen=True)
 class Timing:
-    """How patient a connection is: to connect, to answer (None: its user sees to it), idle before a PING."""
+    """How long connecting may take, and how long a connection may idle before a PING comes first; in seconds."""
 
     connect_s: float
-    answer_s: float | None
     idle_check_s: float
 
 
@@ -118,7 +117,8 @@ def _options(address: RedisAddress, timing: Timing) -> dict[str, Any]:
         "username": address.username,
         "password": address.password,
         "socket_connect_timeout": timing.connect_s,
-        "socket_timeout": timing.answer_s,
+        # None: redis-py would use asyncio.wait_for, which on Python 3.11 can swallow a cancellation
+        "socket_timeout": None,
         "retry": Retry(NoBackoff(), 0),
         "health_check_interval": timing.idle_check_s,
         "protocol": 2,

@@ -48,8 +48,7 @@ class _Link:
 class Lane:
     """The data plane's way to Redis; opens when first needed and again whenever it was lost.
 
-    The pool only makes its connections, and must give them no socket timeout: deadlines are `attempt`'s.
-    The owner owes `aclose()`.
+    The pool only makes its connections. The owner owes `aclose()`.
     """
 
     def __init__(self, pool: ConnectionPool, sentinel: Sentinel | None, connect_timeout_s: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,15 @@ from store.errors import StoreError, StoreRefused, StoreUnavailable
 
 # Replies of a server that is there and cannot do it now: nothing was done, a later try may succeed.
 _NOT_NOW = ("NOREPLICAS", "LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "UNBLOCKED")
+
+_WHY_UNREACHABLE: tuple[tuple[type[Exception], str], ...] = (
+    (ssl.SSLCertVerificationError, "its TLS certificate is not trusted"),
+    (ssl.SSLError, "TLS failed"),
+    (socket.gaierror, "its name does not resolve"),
+    (ConnectionRefusedError, "nobody listens there"),
+    (FileNotFoundError, "there is no such socket"),
+    (PermissionError, "this user may not open its socket"),
+)
 
 
 @dataclass
@@ -65,14 +75,20 @@ def store_error(error: Exception, sent_write: bool) -> StoreError:
         return _from_reply(error)
     if isinstance(error, MaxConnectionsError):
         return StoreUnavailable("all connections to Redis are in use")
-    if isinstance(error, ssl.SSLError):
-        return StoreUnavailable("the TLS connection to Redis failed", ambiguous=sent_write)
     if isinstance(error, (RedisTimeoutError, TimeoutError)):
         return StoreUnavailable("Redis did not answer in time", ambiguous=sent_write)
     if isinstance(error, (RedisConnectionError, OSError)):
-        reason = "the connection to Redis was lost" if sent_write else "Redis cannot be reached"
-        return StoreUnavailable(reason, ambiguous=sent_write)
+        return StoreUnavailable(_why_lost(error, sent_write), ambiguous=sent_write)
     return StoreUnavailable(f"Redis failed: {type(error).__name__}", ambiguous=sent_write)
+
+
+def _why_lost(error: Exception, sent_write: bool) -> str:
+    # redis-py wraps what the system said; an operator wants to know which of these it was.
+    seen = [error, error.__cause__, error.__context__]
+    for kind, why in _WHY_UNREACHABLE:
+        if any(isinstance(each, kind) for each in seen):
+            return f"Redis cannot be reached: {why}"
+    return "the connection to Redis was lost" if sent_write else "Redis cannot be reached"
 
 
 def _from_reply(error: ResponseError) -> StoreError:

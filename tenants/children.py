@@ -92,7 +92,7 @@ class Children:
     async def start_guard(self) -> None:
         """Start the guard; before anything else, so that nothing is ever unguarded."""
         command = (sys.executable, "-m", "tenants.guard")
-        self._guard = await asyncio.create_subprocess_exec(*command, stdin=PIPE, process_group=0)
+        self._guard = await asyncio.create_subprocess_exec(*command, stdin=PIPE, start_new_session=True)
 
     def watch(self, pid: int) -> None:
         """Have the guard end a process that is not started here."""
@@ -110,7 +110,7 @@ class Children:
                 stderr=file,
                 cwd=program.folder,
                 env={**os.environ, **program.env},
-                process_group=0,
+                start_new_session=True,
             )
         self.watch(process.pid)
         child = Child(program, process, said)

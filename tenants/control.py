@@ -1,14 +1,19 @@
-"""One control-plane process: the admin API on one address, in front of one store. Any number of them may run."""
+"""One control-plane process: the admin API on one address, in front of one store. Any number of them may run.
+
+`python -m tenants.control`, which is `portico control`. Exit status 0 after SIGTERM, 2 when it cannot start.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import NoReturn
 
 from aiohttp import web
 
@@ -17,7 +22,7 @@ from store.client import connect
 from store.errors import StoreError
 from store.fleet import Fleet
 from store.setting_values import Address
-from store.settings import Settings
+from store.settings import Settings, SettingsError, load_settings
 from tenants.api.app import build_app
 from tenants.service import Service
 
@@ -30,10 +35,26 @@ class StartFailed(Exception):  # noqa: N818 - the name says what happened
     """The process cannot begin to serve; the message is one line and holds no secret."""
 
 
-def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. StartFailed when the store or the address cannot be had."""
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status."""
+    parser = _Parser("portico control", description="Run one control-plane process: the admin API.")
+    parser.add_argument("--listen", dest="control_listen", metavar="HOST:PORT", help="where to answer [127.0.0.1:8081]")
+    parser.add_argument("--redis", dest="redis_url", metavar="URL", help="the Redis that holds the configuration")
+    flags = vars(parser.parse_args(arguments))
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    asyncio.run(_run(settings))
+    try:
+        asyncio.run(_run(load_settings("control", flags, os.environ)))
+    except (SettingsError, StartFailed) as error:
+        sys.stderr.write(f"portico control: {error}\n")
+        return 2
+    return 0
 
 
 @contextlib.asynccontextmanager
@@ -42,15 +63,20 @@ async def serve(settings: Settings) -> AsyncIterator[str]:
     async with contextlib.AsyncExitStack() as stack:
         try:
             client = await stack.enter_async_context(connect(settings.redis_url, "control"))
+            catalog = Catalog(client)
             # A plane that cannot reach its store at the start is misconfigured; later it answers 503 and recovers.
             await client.ping()
+            has_token = bool(settings.bootstrap_token or await catalog.list_tokens())
         except StoreError as error:
             raise StartFailed(f"cannot use the store: {error}") from error
-        service = Service(Catalog(client), Fleet(client), settings.bootstrap_token or None)
+        service = Service(catalog, Fleet(client), settings.bootstrap_token or None)
         runner = web.AppRunner(build_app(service), access_log=log, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        yield await _listen(runner, settings.control_listen)
+        url = await _listen(runner, settings.control_listen)
+        if not has_token:
+            log.warning("there is no token yet: set PORTICO_BOOTSTRAP_TOKEN, or nobody can use this API")
+        yield url
 
 
 async def _run(settings: Settings) -> None:
@@ -73,3 +99,7 @@ async def _listen(runner: web.AppRunner, address: Address) -> str:
         raise StartFailed(f"cannot listen on {address}: {os.strerror(error.errno or 0)}") from error
     host, port = runner.addresses[0][:2]
     return f"http://{Address(host, port)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

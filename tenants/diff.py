@@ -13,6 +13,7 @@ from typing import Literal
 Verb = Literal["added", "removed", "changed", "reordered"]
 
 NAMED_LISTS = {"routes": "name", "domains": "host", "targets": "url"}
+NAMED_MAPPINGS = frozenset({"upstreams", "auth", "limits"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ def find_differences(before: object, after: object, path: str = "") -> tuple[Dif
 def _compare(before: object, after: object, path: str, name: str) -> Iterator[Difference]:
     if before == after and type(before) is type(after):
         return
+    before, after = _empty_for_none(before, after, name), _empty_for_none(after, before, name)
     if isinstance(before, dict) and isinstance(after, dict):
         yield from _compare_members(before, after, path)
     elif isinstance(before, list) and isinstance(after, list) and name in NAMED_LISTS:
@@ -43,6 +45,15 @@ def _compare(before: object, after: object, path: str, name: str) -> Iterator[Di
         yield Difference(path, "removed", before, None)
     else:
         yield Difference(path, "changed", before, after)
+
+
+def _empty_for_none(value: object, other: object, name: str) -> object:
+    # A whole list of routes that comes or goes is shown route by route as well.
+    if value is None and name in NAMED_LISTS and isinstance(other, list):
+        return []
+    if value is None and name in NAMED_MAPPINGS and isinstance(other, dict):
+        return {}
+    return value
 
 
 def _compare_members(before: dict[str, object], after: dict[str, object], path: str) -> Iterator[Difference]:

@@ -1,20 +1,30 @@
-"""Fixtures for what runs as a process: Redis. Each xdist worker has its own."""
+"""Fixtures for what runs on its own: Redis processes (each xdist worker has its own), and an upstream."""
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
-from collections.abc import Callable, Iterator, Mapping
+from asyncio import AbstractEventLoop, new_event_loop
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 import redis
 import uvloop
 
 from store.embedded import RedisProcess
+from tests.fakes.origins import RunningOrigin, running_origin
 
 
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], AbstractEventLoop]]:
-    """Run tests on the loop that Portico's processes run on."""
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], AbstractEventLoop]]:
+    """Run each test on the loop of what it tests: workers run on uvloop, the control plane and `portico dev` do not.
+
+    The toolkit works in anybody's application, so the documents' samples run on both.
+    """
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    if folder == "tenants":
+        return {"asyncio": new_event_loop}
+    if folder == "seeds":
+        return {"asyncio": new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"uvloop": uvloop.new_event_loop}
 
 
@@ -39,3 +49,10 @@ def own_redis(tmp_path: Path) -> Iterator[RedisProcess]:
     """A Redis of the test's own, which keeps its data through stop, kill and start."""
     with RedisProcess(tmp_path / "redis", appendonly=True) as process:
         yield process
+
+
+@pytest_asyncio.fixture
+async def origin() -> AsyncIterator[RunningOrigin]:
+    """An upstream that answers as asked: the sample one of loadtest."""
+    async with running_origin() as running:
+        yield running

@@ -30,20 +30,26 @@ def require_api_key(
 ) -> ProxyMiddleware:
     """Make the middleware that lets a request pass when any of these methods finds a valid key of the tenant.
 
-    It sets the identity. EdgeError `unauthorized`, or `store_down` when the key is not known here and the store cannot
-    be asked.
+    It sets the identity. EdgeError `unauthorized`, or `store_down` when a key is not known here, the store cannot be
+    asked, and no other method finds a valid one.
     """
     challenge = (("WWW-Authenticate", ", ".join(_challenge(method) for method in methods)),)
 
     async def check(ctx: ProxyContext) -> None:
-        record = None
+        record: ApiKeyRecord | None = None
+        lost: StoreError | None = None
         for method in methods:
             given = _given(ctx.request, method)
             if given is None:
                 continue
             if not keep_credentials:
                 _remove(ctx.request, method)
-            record = record or await _valid_record(tenant, given, keys, now_s)
+            try:
+                record = record or await _valid_record(tenant, given, keys, now_s)
+            except StoreError as error:
+                lost = error
+        if record is None and lost is not None:
+            raise EdgeError("store_down", "an API key not known here") from lost
         if record is None:
             raise EdgeError("unauthorized", headers=challenge)
         ctx.identity = Identity(record.id, record.id, "api_key", record.scopes)
@@ -55,10 +61,7 @@ async def _valid_record(tenant: str, given: str, keys: KeyCache, now_s: Callable
     parsed = parse_api_key(given)
     if parsed is None:
         return None
-    try:
-        record = await keys.get(tenant, parsed.id)
-    except StoreError as error:
-        raise EdgeError("store_down", "an API key not known here") from error
+    record = await keys.get(tenant, parsed.id)
     if record is None or not is_same_hash(parsed.hash, record.hash):
         return None
     return None if is_expired(record.expires_at_ms, int(now_s() * 1000)) else record

@@ -55,7 +55,9 @@ class KeyCache:
     async def _ask(self, name: tuple[str, str], generation: int) -> ApiKeyRecord | None:
         record = await self._lookup(*name)
         if self._generations.get(name[0], 0) == generation:
-            (self._unknown if record is None else self._known).put(name, (generation, record))
+            right, wrong = (self._unknown, self._known) if record is None else (self._known, self._unknown)
+            right.put(name, (generation, record))
+            wrong.drop(name)  # what it says is out of date, and would hide this
         return record
 
     def _answered(self, name: tuple[str, str], task: asyncio.Task[ApiKeyRecord | None]) -> None:
@@ -83,3 +85,6 @@ class _Recent:
         self._slots.move_to_end(name)
         if len(self._slots) > self._size:
             self._slots.popitem(last=False)
+
+    def drop(self, name: tuple[str, str]) -> None:
+        self._slots.pop(name, None)

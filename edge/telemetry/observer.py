@@ -42,7 +42,7 @@ class Observer:
 
 def _record(served: Served, duration_s: float) -> AccessRecord:
     exchange, ctx, error = served.exchange, served.ctx, served.error
-    path, has_query, _ = exchange.raw_path.partition("?")
+    target, has_query, _ = exchange.raw_path.partition("?")
     identity = None if ctx is None else ctx.identity
     return AccessRecord(
         started_at_s=time.time() - duration_s,
@@ -50,7 +50,7 @@ def _record(served: Served, duration_s: float) -> AccessRecord:
         remote=served.origin.client,
         method=exchange.method,
         host=exchange.host,
-        path=path,
+        path=target if target.startswith("/") else without_authority(target),
         has_query=bool(has_query),
         status=exchange.status,
         duration_s=duration_s,
@@ -62,3 +62,9 @@ def _record(served: Served, duration_s: float) -> AccessRecord:
         error="client_gone" if served.is_client_gone else "" if error is None else error.code,
         detail="" if error is None else error.detail,
     )
+
+
+def without_authority(target: str) -> str:
+    """Return the path of an absolute-form target: what stands before it may hold a name and a password."""
+    _, _, path = target.partition("://")[2].partition("/")
+    return f"/{path}"

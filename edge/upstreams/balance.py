@@ -1,7 +1,7 @@
 """Which target gets a request: pure picks among those that may take one.
 
-A candidate is anything with a weight and a number of requests in flight; a weight of 0 takes nothing new. Every pick
-gives one of the candidates, which are never empty.
+A candidate is anything with a weight and a number of requests in flight. Every pick gives one of the candidates;
+whoever asks leaves out those that may take nothing new, such as those of weight 0, and owes at least one.
 """
 
 from __future__ import annotations
@@ -55,15 +55,18 @@ class RoundRobin:
 
 
 def least_requests(candidates: Sequence[C], random: Random) -> C:
-    """Give the one with the fewest requests in flight for its weight; equals by chance."""
+    """Give the one with the fewest requests in flight for its weight; equals, and all who are idle, by their weight."""
     lowest = min(_load(candidate) for candidate in candidates)
-    equals = [candidate for candidate in candidates if _load(candidate) == lowest]
-    return _by_weight(equals, random)
+    return _by_weight([candidate for candidate in candidates if _load(candidate) == lowest], random)
 
 
 def random_two(candidates: Sequence[C], random: Random) -> C:
     """Draw two by weight and give the less loaded one (Mitzenmacher, "The power of two choices", 2001)."""
-    one, other = _by_weight(candidates, random), _by_weight(candidates, random)
+    one = _by_weight(candidates, random)
+    others = [candidate for candidate in candidates if candidate is not one]
+    if not others:
+        return one
+    other = _by_weight(others, random)
     return one if _load(one) <= _load(other) else other
 
 
@@ -76,12 +79,12 @@ def by_hash(candidates: Sequence[C], value: str) -> C:
 
 
 def _load(candidate: Candidate) -> float:
-    return (candidate.in_flight + 1) / candidate.weight
+    return candidate.in_flight / candidate.weight
 
 
 def _score(value: str, candidate: Candidate) -> float:
     digest = blake2b(f"{value}\0{candidate.key}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    uniform = (int.from_bytes(digest) + 1) / (2**64 + 1)  # inside of (0, 1)
+    uniform = ((int.from_bytes(digest) >> 12) + 0.5) / 2**52  # inside of (0, 1), in a float's precision too
     return -candidate.weight / math.log(uniform)
 
 

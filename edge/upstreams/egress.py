@@ -12,7 +12,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_net
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# Beyond what `is_global` denies: addresses that lead somewhere private through a translation or by a cloud's custom.
+# Beyond what `is_global` denies, in every Python from 3.11 on: addresses that lead somewhere private through a
+# translation or by a cloud's custom, and what the IANA registries set aside.
 _DENIED: tuple[Network, ...] = tuple(
     ip_network(cidr)
     for cidr in (
@@ -23,6 +24,9 @@ _DENIED: tuple[Network, ...] = tuple(
         "::/96",  # IPv4-compatible, RFC 4291 section 2.5.5.1
         "fec0::/10",  # site-local, RFC 3879
         "192.0.0.0/24",  # protocol assignments, RFC 6890; some of them Python 3.11 calls global
+        "5f00::/16",  # segment routing inside of one network, RFC 9602
+        "3fff::/20",  # documentation, RFC 9637
+        "192.0.0.0/24",  # protocol assignments, RFC 6890; Oracle's metadata service is in it
         "192.88.99.0/24",  # 6to4 relays, RFC 7526
         "168.63.129.16/32",  # Azure's wire server
         "100.100.100.200/32",  # Alibaba's metadata service, inside of a shared range
@@ -31,7 +35,10 @@ _DENIED: tuple[Network, ...] = tuple(
 
 
 def is_address_allowed(address: Address, allowed: Sequence[Network] = ()) -> bool:
-    """Say whether an address may be connected to; `allowed` are the operator's exceptions."""
+    """Say whether an address may be connected to; `allowed` are the operator's exceptions.
+
+    An IPv4 address in IPv6's clothes (RFC 4291 section 2.5.5.2) is judged as what it is, by the exceptions too.
+    """
     ip: Address = address
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         ip = address.ipv4_mapped

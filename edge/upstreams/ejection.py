@@ -1,7 +1,8 @@
 """Passive ejection, pure: a target that keeps failing takes nothing for a while, longer each time.
 
 Envoy's outlier detection is the model: five failures in a row, ten seconds times the ejections so far, five minutes at
-most, and never more than half of an upstream's targets at once.
+most, and never more than half of an upstream's targets at once. A target that comes back is on trial: its first failure
+ejects it again, its first success acquits it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 FAILURES_BEFORE_EJECTION = 5
 FIRST_EJECTION_S = 10.0
 LONGEST_EJECTION_S = 300.0
+FORGET_ONE_AFTER_S = 30.0
 MAX_EJECTED_SHARE = 0.5
 
 
@@ -31,10 +33,8 @@ GOOD = Standing()
 
 
 def after_success(standing: Standing) -> Standing:
-    """Forget the failures, and one ejection: trust returns step by step."""
-    if standing == GOOD:
-        return GOOD
-    return Standing(0, max(0, standing.ejections - 1), standing.until_s)
+    """Forget the failures; ejections are forgotten by time alone, or a target that fails by halves would stay."""
+    return replace(standing, failures_in_a_row=0) if standing.failures_in_a_row else standing
 
 
 def after_failure(standing: Standing, now_s: float, *, may_eject: bool) -> Standing:
@@ -42,11 +42,16 @@ def after_failure(standing: Standing, now_s: float, *, may_eject: bool) -> Stand
     failures = standing.failures_in_a_row + 1
     if failures < FAILURES_BEFORE_EJECTION or standing.is_ejected(now_s) or not may_eject:
         return replace(standing, failures_in_a_row=failures)
-    ejections = standing.ejections + 1
+    ejections = _remembered(standing, now_s) + 1
     pause_s = min(LONGEST_EJECTION_S, FIRST_EJECTION_S * ejections)
-    return Standing(0, ejections, now_s + pause_s)
+    return Standing(failures, ejections, now_s + pause_s)
 
 
-def may_eject(ejected: int, targets: int) -> bool:
-    """Say whether one more target may be ejected: at most half, and never the last one."""
-    return targets > 1 and ejected + 1 <= targets * MAX_EJECTED_SHARE
+def may_eject(*, ejected: int, targets: int, usable_others: int) -> bool:
+    """Say whether one more target may be ejected: at most half, and never the last one that can be used."""
+    return usable_others > 0 and ejected + 1 <= targets * MAX_EJECTED_SHARE
+
+
+def _remembered(standing: Standing, now_s: float) -> int:
+    """Count the ejections that still weigh: each half minute in service has one forgotten."""
+    return max(0, standing.ejections - int((now_s - standing.until_s) / FORGET_ONE_AFTER_S))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import accumulate
 
 from edge.answer import UpstreamError
 from edge.context import ProxyContext
@@ -15,8 +18,10 @@ from edge.message import ProxyResponse
 from edge.upstreams.balance import Random, RoundRobin, by_hash, least_requests, random_two
 from edge.upstreams.ejection import after_failure, after_success, may_eject
 from edge.upstreams.live import LiveTarget, LiveTargets
-from edge.upstreams.retry import Attempt, RetryBudget, is_stale_connection, may_retry
+from edge.upstreams.retry import Attempt, is_stale_connection, may_retry
 from store.model import Balance, Upstream
+
+log = logging.getLogger("portico.edge")
 
 GATEWAY_FAILURES = frozenset({502, 503, 504})
 
@@ -53,61 +58,66 @@ class UpstreamGroup:
     ) -> None:
         self._upstream = upstream
         self._targets = targets
-        live = targets.hold(tenant, name, upstream)
+        self._held = targets.hold(tenant, name, upstream)
+        self._shared = self._held[0].upstream
+        # A weight of 0 drains a target: it takes nothing new, and counts for nothing here.
         self._members = [
-            Member(each, target.weight, target.base_path) for each, target in zip(live, upstream.targets, strict=True)
+            Member(live, target.weight, target.base_path)
+            for live, target in zip(self._held, upstream.targets, strict=True)
+            if target.weight
         ]
         self._timeouts = Timeouts(upstream.response_timeout_s, upstream.idle_timeout_s)
         self._pick_one = picker(upstream.balance, chance)
-        self._budget = RetryBudget()
-        self._in_flight = 0
         self._is_closed = False
         self._now_s = asyncio.get_running_loop().time
 
     def close(self) -> None:
-        """Let go of the targets; idempotent. The pick of a request that comes after all finds them as they were."""
+        """Let go of the targets; idempotent. A request that was matched before finds them as they were."""
         if not self._is_closed:
             self._is_closed = True
-            for member in self._members:
-                self._targets.drop(member.live)
+            for live in self._held:
+                self._targets.drop(live)
 
     async def send(self, ctx: ProxyContext) -> ProxyResponse:
         """Send the context's request to one target after the other until one answers or no other may be tried.
 
         EdgeError: the last target's failure, `no_target` when none is usable, `overloaded` beyond `max_connections`.
         """
-        if self._in_flight >= self._upstream.max_connections:
-            raise EdgeError("overloaded", f"{self._in_flight} requests of this upstream are in flight")
-        self._budget.note_request(self._now_s())
-        path = ctx.request.path
-        tried: list[Member] = []
-        member = self._pick(ctx, tried)
+        if self._shared.in_flight >= self._upstream.max_connections:
+            raise EdgeError("overloaded", f"{self._shared.in_flight} requests of this upstream are in flight")
+        self._shared.budget.note_request(self._now_s())
+        request = ctx.request
+        path = request.path
+        member = self._pick(ctx, ())
         if member is None:
-            raise EdgeError("no_target")
-        while True:
-            ctx.request.path = member.base_path + path
-            outcome = await self._try(ctx, member)
-            tried.append(member)
-            member = self._pick(ctx, tried) if self._may_retry(ctx, outcome, len(tried) - 1) else None
-            if member is not None:
+            raise EdgeError("no_target", f"none of {len(self._held)} targets may be used")
+        tried: list[Member] = []
+        try:
+            while True:
+                request.path = member.base_path + path
+                outcome = await self._try(ctx, member)
+                tried.append(member)
+                following = self._pick(ctx, tried) if self._may_retry(ctx, outcome, len(tried) - 1) else None
+                if following is None:
+                    return _answer(outcome)
                 _discard(outcome)
-            elif isinstance(outcome, EdgeError):
-                raise outcome
-            else:
-                return outcome
+                member = following
+        finally:
+            request.path = path
 
     async def _try(self, ctx: ProxyContext, member: Member) -> Outcome:
         """Send to one target; once more on a new connection when an idle one turned out to be closed."""
         outcome = await self._attempt(ctx, member.live, is_fresh=False)
         if isinstance(outcome, UpstreamError) and is_stale_connection(_attempt_of(ctx, outcome, 0)):
             outcome = await self._attempt(ctx, member.live, is_fresh=True)
-        self._note(member.live, is_failure=_failure_of(outcome) is not None)
+        if _failure_of(outcome) is not None:
+            self._note_failure(member.live)
         return outcome
 
     async def _attempt(self, ctx: ProxyContext, live: LiveTarget, *, is_fresh: bool) -> Outcome:
         """Make one attempt; what it takes is given back when its answer's body is over, or now when there is none."""
         live.in_flight += 1
-        self._in_flight += 1
+        self._shared.in_flight += 1
         try:
             connection = await (live.pool.connect() if is_fresh else live.pool.acquire())
             response = await forward(connection, ctx, self._timeouts)
@@ -118,30 +128,48 @@ class UpstreamGroup:
             self._give_back(live)
             raise
         assert isinstance(response.body, UpstreamBody)
-        response.body.on_done(lambda outcome: self._body_over(live, outcome))
+        response.body.on_done(partial(self._body_over, live, response.status))
         return response
 
-    def _body_over(self, live: LiveTarget, outcome: str) -> None:
+    def _body_over(self, live: LiveTarget, status: int, outcome: str) -> None:
+        """Judge a target by its whole answer: one that breaks off every body has not done well."""
         self._give_back(live)
+        if status in GATEWAY_FAILURES:
+            return  # noted already, when its head came
         if outcome == BROKEN:
-            self._note(live, is_failure=True)
+            self._note_failure(live)
+        else:
+            live.standing = after_success(live.standing)
 
     def _give_back(self, live: LiveTarget) -> None:
         live.in_flight -= 1
-        self._in_flight -= 1
+        self._shared.in_flight -= 1
 
-    def _note(self, live: LiveTarget, *, is_failure: bool) -> None:
-        if not is_failure:
-            live.standing = after_success(live.standing)
-            return
+    def _note_failure(self, live: LiveTarget) -> None:
         now_s = self._now_s()
-        ejected = sum(member.live.standing.is_ejected(now_s) for member in self._members)
-        live.standing = after_failure(live.standing, now_s, may_eject=may_eject(ejected, len(self._members)))
+        others = [member.live for member in self._members if member.live is not live]
+        may = may_eject(
+            ejected=sum(other.standing.is_ejected(now_s) for other in others),
+            targets=len(self._members),
+            usable_others=sum(other.is_usable(now_s) for other in others),
+        )
+        before, live.standing = live.standing, after_failure(live.standing, now_s, may_eject=may)
+        if live.standing.until_s != before.until_s:
+            tenant, name, url = live.key
+            log.warning(
+                "tenant %s, upstream %s: target %s is ejected for %.0f s after %d failures in a row",
+                tenant, name, url, live.standing.until_s - now_s, live.standing.failures_in_a_row,
+            )  # fmt: skip
 
     def _pick(self, ctx: ProxyContext, tried: Sequence[Member]) -> Member | None:
-        """Give a usable target, one that has not been tried if there is one."""
+        """Give a usable target, one that has not been tried if there is one.
+
+        Where checks leave none but ejected ones, those are used: ejection alone never takes an upstream down.
+        """
         now_s = self._now_s()
-        usable = [member for member in self._members if member.weight and member.live.is_usable(now_s)]
+        usable = [member for member in self._members if member.live.is_usable(now_s)]
+        if not usable:
+            usable = [member for member in self._members if member.live.is_healthy]
         candidates = [member for member in usable if member not in tried] if tried else usable
         if not (candidates or usable):
             return None
@@ -151,7 +179,7 @@ class UpstreamGroup:
         failure = _failure_of(outcome)
         if failure is None or not may_retry(_attempt_of(ctx, failure, retries_made), self._upstream.retry):
             return False
-        return self._budget.take(self._now_s())
+        return self._shared.budget.take(self._now_s())
 
 
 def _failure_of(outcome: Outcome) -> EdgeError | int | None:
@@ -162,15 +190,21 @@ def _failure_of(outcome: Outcome) -> EdgeError | int | None:
 
 def _attempt_of(ctx: ProxyContext, failure: EdgeError | int, retries_made: int) -> Attempt:
     request = ctx.request
-    has_body = request.in_req.body_exists and request.content is None
+    has_stream = request.content is None and request.in_req.body_exists and request.in_req.content_length != 0
     was_sent = not isinstance(failure, UpstreamError) or failure.is_request_sent
     return Attempt(
         failure=failure,
         retries_made=retries_made,
         method=request.method,
-        is_body_untouched=not (has_body and was_sent),
-        is_body_repeatable=not has_body,
+        is_body_untouched=not (has_stream and was_sent),
+        is_body_repeatable=not has_stream,
     )
+
+
+def _answer(outcome: Outcome) -> ProxyResponse:
+    if isinstance(outcome, UpstreamError):
+        raise outcome
+    return outcome
 
 
 def _discard(outcome: Outcome) -> None:
@@ -211,14 +245,14 @@ def cookie(field: str, name: str) -> str | None:
 
 
 class SplitTransport:
-    """Sends each request to one of several upstreams, by chance and weight."""
+    """Sends each request to one of several upstreams, by chance and weight; ValueError when no share has a weight."""
 
     def __init__(self, shares: Sequence[tuple[UpstreamGroup, int]], chance: Random = random.random) -> None:
-        self._groups = [group for group, weight in shares if weight]
-        self._bounds: list[int] = []
-        for _, weight in shares:
-            if weight:
-                self._bounds.append(weight + (self._bounds[-1] if self._bounds else 0))
+        weighted = [(group, weight) for group, weight in shares if weight > 0]
+        if not weighted:
+            raise ValueError("a split has at least one share with a weight")
+        self._groups = [group for group, _ in weighted]
+        self._bounds = list(accumulate(weight for _, weight in weighted))
         self._chance = chance
 
     async def send(self, ctx: ProxyContext) -> ProxyResponse:

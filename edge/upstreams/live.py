@@ -6,13 +6,14 @@ target that both name keeps its connections, its requests in flight and its stan
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from edge.pool import Address, ConnectionPool, IPAddress
 from edge.upstreams.ejection import GOOD, Standing
-from edge.upstreams.health import HealthMonitor
+from edge.upstreams.health import Health, HealthMonitor
+from edge.upstreams.retry import RetryBudget
 from store.model import HealthCheck, Target, Upstream
 
 
@@ -24,17 +25,29 @@ class TargetKey(NamedTuple):
     url: str
 
 
+class LiveUpstream:
+    """What all targets of an upstream share, through every swap: requests in flight, and the budget for retries."""
+
+    __slots__ = ("__weakref__", "budget", "in_flight")
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.budget = RetryBudget()
+
+
 class LiveTarget:
     """One target as this worker knows it: its connections, its load, and how it does."""
 
-    __slots__ = ("_monitor", "holders", "in_flight", "key", "pool", "standing")
+    __slots__ = ("_base_path", "_monitor", "holders", "in_flight", "key", "pool", "standing", "upstream")
 
-    def __init__(self, key: TargetKey, pool: ConnectionPool) -> None:
+    def __init__(self, key: TargetKey, upstream: LiveUpstream, pool: ConnectionPool, base_path: str) -> None:
         self.key = key
+        self.upstream = upstream
         self.pool = pool
         self.in_flight = 0
         self.standing: Standing = GOOD
         self.holders = 0
+        self._base_path = base_path
         self._monitor: HealthMonitor | None = None
 
     @property
@@ -44,17 +57,20 @@ class LiveTarget:
 
     def is_usable(self, now_s: float) -> bool:
         """Say whether it may take a request now."""
-        return self.is_healthy and not self.standing.is_ejected(now_s)
+        return not self.standing.is_ejected(now_s) and self.is_healthy
 
     def check(self, settings: HealthCheck | None) -> None:
-        """Check it by these settings from now on; the same settings leave the verdict so far as it is."""
-        if self._monitor is not None:
-            if self._monitor.settings == settings:
-                return
-            self._monitor.stop()
-            self._monitor = None
+        """Check it by these settings from now on; the verdict so far stays until they find otherwise."""
+        before = self._monitor
+        if before is not None and before.settings == settings:
+            return
+        self._monitor = None
         if settings is not None:
-            self._monitor = HealthMonitor(self.key.url, self.pool, settings)
+            self._monitor = HealthMonitor(self.key.url, self.pool, settings, self._base_path)
+        if before is not None:
+            before.stop()
+            if self._monitor is not None:
+                self._monitor.health = Health(before.health.is_healthy)
 
     def close(self) -> None:
         """Stop checks and close idle connections; those in use close when they come back."""
@@ -68,24 +84,19 @@ class LiveTargets:
     def __init__(self, allow: Callable[[IPAddress], bool]) -> None:
         self._allow = allow
         self._targets: dict[TargetKey, LiveTarget] = {}
+        self._upstreams: WeakValueDictionary[tuple[str, str], LiveUpstream] = WeakValueDictionary()
 
     def __len__(self) -> int:
         return len(self._targets)
 
     def hold(self, tenant: str, name: str, upstream: Upstream) -> list[LiveTarget]:
         """Give the targets of an upstream, in its order; the caller owes a `drop` of each. Needs a running loop."""
-        asyncio.get_running_loop()
-        held = []
-        for target in upstream.targets:
-            key = TargetKey(tenant, name, target.url)
-            live = self._targets.get(key)
-            if live is None:
-                live = self._targets[key] = LiveTarget(key, self._pool(target, upstream))
-            live.holders += 1
-            live.pool.connect_timeout_s = upstream.connect_timeout_s
-            live.check(upstream.health)
-            held.append(live)
-        return held
+        shared = self._upstreams.get((tenant, name))
+        if shared is None:
+            shared = self._upstreams[(tenant, name)] = LiveUpstream()
+        return [
+            self._hold(TargetKey(tenant, name, target.url), shared, target, upstream) for target in upstream.targets
+        ]
 
     def drop(self, live: LiveTarget) -> None:
         """Let go of a target; the last to do so closes it."""
@@ -93,6 +104,15 @@ class LiveTargets:
         if live.holders == 0:
             del self._targets[live.key]
             live.close()
+
+    def _hold(self, key: TargetKey, shared: LiveUpstream, target: Target, upstream: Upstream) -> LiveTarget:
+        live = self._targets.get(key)
+        if live is None:
+            live = self._targets[key] = LiveTarget(key, shared, self._pool(target, upstream), target.base_path)
+        live.holders += 1
+        live.pool.connect_timeout_s = upstream.connect_timeout_s
+        live.check(upstream.health)
+        return live
 
     def _pool(self, target: Target, upstream: Upstream) -> ConnectionPool:
         address = Address(target.host, target.port, is_tls=target.scheme == "https", server_name=target.host)

@@ -35,6 +35,7 @@ class Part(BaseModel):
 
 
 def as_text(raw: object, example: str) -> str:
+    """Give a text back; ValueError with an example for anything else."""
     if not isinstance(raw, str):
         raise ValueError(f"expected text such as {example}")
     return raw

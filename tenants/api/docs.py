@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from html import escape
 from http import HTTPStatus
 from typing import Any
 
-from tenants.api.docs_schema import Json, describe, name_type, render_schema, table
+from tenants.api.docs_schema import Json, describe, name_type, prose, render_schema, table
 from tenants.api.docs_style import STYLE
-
-EXAMPLE = '{ "…": "see the schema" }'
 
 
 def render_docs(openapi: Json) -> str:
@@ -18,14 +18,14 @@ def render_docs(openapi: Json) -> str:
     info = openapi["info"]
     operations = list(_operations(openapi))
     tags = [tag["name"] for tag in openapi["tags"]]
-    body = "".join(_group(tag, [one for one in operations if one[2]["tags"] == [tag]]) for tag in tags)
+    body = "".join(_group(openapi, tag, [one for one in operations if one[2]["tags"] == [tag]]) for tag in tags)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(info['title'])}</title><style>{STYLE}</style></head><body>"
         f"{_navigation(info, tags, operations)}<main><header><p class='over'>Version {escape(info['version'])} · "
         f"<a href='/v1/openapi.json'>OpenAPI 3.1 document</a></p><h1>{escape(info['title'])}</h1>"
-        f"<p class='lead'>{_prose(info['description'])}</p></header>{body}{_problems(openapi)}{_schemas(openapi)}"
+        f"<p class='lead'>{prose(info['description'])}</p></header>{body}{_problems(openapi)}{_schemas(openapi)}"
         "</main></body></html>"
     )
 
@@ -52,17 +52,17 @@ def _navigation(info: Json, tags: list[str], operations: list[tuple[str, str, Js
     return "".join([*parts, "</ul></nav>"])
 
 
-def _group(tag: str, operations: list[tuple[str, str, Json]]) -> str:
-    cards = "".join(_card(method, path, operation) for method, path, operation in operations)
+def _group(openapi: Json, tag: str, operations: list[tuple[str, str, Json]]) -> str:
+    cards = "".join(_card(openapi, method, path, operation) for method, path, operation in operations)
     return f"<section class='group'><h2>{escape(tag)}</h2>{cards}</section>"
 
 
-def _card(method: str, path: str, operation: Json) -> str:
+def _card(openapi: Json, method: str, path: str, operation: Json) -> str:
     return (
         f"<details class='card' id='{escape(operation['operationId'])}'>"
         f"<summary>{_badge(method)}<code class='path'>{_path(path)}</code>"
         f"<span class='what'>{escape(operation['summary'])}</span></summary><div class='inside'>"
-        f"{_parameters(operation)}{_body(operation)}{_responses(operation)}{_curl(method, path, operation)}"
+        f"{_parameters(operation)}{_body(operation)}{_responses(operation)}{_curl(openapi, method, path, operation)}"
         "</div></details>"
     )
 
@@ -93,12 +93,19 @@ def _body(operation: Json) -> str:
 
 
 def _responses(operation: Json) -> str:
+    answers = operation["responses"].items()
     rows = "".join(
-        f"<tr><td><span class='status s{status[0]}'>{status}</span></td><td>{escape(one['description'])}</td>"
-        f"<td>{_answer(one)}</td></tr>"
-        for status, one in operation["responses"].items()
+        f"<tr><td>{_status(status)}</td><td>{escape(one['description'])}</td><td>{_answer(one)}</td></tr>"
+        for status, one in answers
+        if status < "400"
     )
-    return f"<h4>Answers</h4>{table(('status', 'meaning', 'body'), rows)}"
+    problems = " ".join(_status(status) for status, _ in answers if status >= "400")
+    more = f"<p class='problems'>Problems: {problems}</p>" if problems else ""
+    return f"<h4>Answers</h4>{table(('status', 'meaning', 'body'), rows)}{more}"
+
+
+def _status(status: str) -> str:
+    return f"<span class='status s{status[0]}'>{escape(status)}</span>"
 
 
 def _answer(response: Json) -> str:
@@ -106,22 +113,26 @@ def _answer(response: Json) -> str:
     return ", ".join(name_type(one["schema"]) for one in content.values()) or "—"
 
 
-def _curl(method: str, path: str, operation: Json) -> str:
-    lines = ["curl" if method == "GET" else f"curl -X {method}"]
+def _curl(openapi: Json, method: str, path: str, operation: Json) -> str:
+    words = ["curl" if method == "GET" else f"curl -X {method}"]
     if operation.get("security") != []:
-        lines.append('-H "Authorization: Bearer $PORTICO_TOKEN"')
-    for media in operation.get("requestBody", {}).get("content", {}):
-        lines.append(f"-H 'Content-Type: {media}' -d '{EXAMPLE}'")
-    url = path.replace("{", "$").replace("}", "").upper() if "{" in path else path
-    shown = "/".join(part.upper() if part.startswith("$") else part.lower() for part in url.split("/"))
-    lines.append(f'"$PORTICO_ADMIN_URL{shown}"')
-    return f"<h4>By hand</h4><pre><code>{escape(' '.join(lines))}</code></pre>"
+        words.append('-H "Authorization: Bearer $PORTICO_TOKEN"')
+    for media, one in operation.get("requestBody", {}).get("content", {}).items():
+        words.append(f"-H 'Content-Type: {media}' -d '{json.dumps(_example(openapi, one['schema']))}'")
+    concrete = re.sub(r"\{(\w+)\}", lambda found: f"${found[1].upper()}", path)
+    words.append(f'"$PORTICO_ADMIN_URL{concrete}"')
+    return f"<h4>By hand</h4><pre><code>{escape(' '.join(words))}</code></pre>"
+
+
+def _example(openapi: Json, schema: Json) -> object:
+    named = openapi["components"]["schemas"][str(schema["$ref"]).rsplit("/", 1)[-1]]
+    return named["examples"][0]
 
 
 def _problems(openapi: Json) -> str:
     rows = "".join(
         f"<tr id='{escape(one['code'])}'><td><code>{escape(one['code'])}</code></td>"
-        f"<td><span class='status s{str(one['status'])[0]}'>{one['status']}</span> "
+        f"<td>{_status(str(one['status']))} "
         f"{escape(HTTPStatus(one['status']).phrase)}</td><td>{escape(one['title'])}</td>"
         f"<td>{escape(one['blame'])}</td><td>{'yes' if one['can_retry'] else 'no'}</td></tr>"
         for one in openapi["x-problems"]
@@ -141,8 +152,3 @@ def _badge(method: str) -> str:
 
 def _path(path: str) -> str:
     return escape(path).replace("{", "<em>{").replace("}", "}</em>")
-
-
-def _prose(text: str) -> str:
-    pieces = escape(text).split("`")
-    return "".join(f"<code>{piece}</code>" if index % 2 else piece for index, piece in enumerate(pieces))

@@ -24,7 +24,7 @@ _BOUNDS = (
 
 def render_schema(name: str, schema: Json) -> str:
     """One named schema: its description and a table of its members."""
-    about = f"<p>{escape(str(schema['description']))}</p>" if schema.get("description") else ""
+    about = f"<p>{prose(str(schema['description']))}</p>" if schema.get("description") else ""
     return f'<section class="schema" id="schema-{escape(name)}"><h3>{escape(name)}</h3>{about}{_body(schema)}</section>'
 
 
@@ -63,6 +63,12 @@ def describe(schema: Any) -> str:
     return " · ".join(_remarks(schema)) if isinstance(schema, dict) else ""
 
 
+def prose(text: str) -> str:
+    """A sentence as HTML; what stands between backticks is code."""
+    pieces = escape(text).split("`")
+    return "".join(f"<code>{piece}</code>" if index % 2 else piece for index, piece in enumerate(pieces))
+
+
 def _body(schema: Json) -> str:
     members = render_members(schema)
     if members:
@@ -89,14 +95,14 @@ def _member(name: str, inner: Any, owner: Json) -> str:
 
 def _remarks(schema: Json) -> Iterator[str]:
     if schema.get("description"):
-        yield escape(str(schema["description"]))
+        yield prose(str(schema["description"]))
     for key, words in _BOUNDS:
         if key in schema:
             yield escape(words.format(schema[key]))
     if schema.get("default") is not None:
         yield f"default {_code(schema['default'])}"
     examples = schema.get("examples")
-    if isinstance(examples, list) and examples:
+    if isinstance(examples, list) and examples and not isinstance(examples[0], dict):
         yield f"such as {_code(examples[0])}"
 
 

@@ -48,6 +48,7 @@ table{border-collapse:collapse;width:100%;font-size:.9rem}
 th{text-align:left;font-weight:600;color:var(--soft);border-bottom:1px solid var(--line);padding:.35rem .7rem .35rem 0}
 td{border-bottom:1px solid var(--line);padding:.4rem .7rem .4rem 0;vertical-align:top}
 tr:target td{background:var(--code)}
+.problems{color:var(--soft);font-size:.9rem;margin:.5rem 0 0}
 .needed{color:var(--delete);font-size:.75rem}.media{color:var(--soft);font-size:.85rem}
 .status{font:600 .8rem ui-monospace,Menlo,Consolas,monospace}
 .s2{color:var(--post)}.s3{color:var(--soft)}.s4{color:var(--put)}.s5{color:var(--delete)}

@@ -30,6 +30,11 @@ class Given(BaseModel):
 class Page(Given, Generic[Item]):
     """Some items of a longer list."""
 
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
+        """`Page[KeyAnswer]` is KeyAnswerPage to the readers of the OpenAPI document."""
+        return f"{params[0].__name__}Page"
+
     items: list[Item]
     cursor: str | None = Field(None, description="Give this as `cursor` for what follows; null at the end.")
 
@@ -126,6 +131,8 @@ class DomainRemoved(Written):
 class NewDomain(Taken):
     """A host to claim."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"host": "shop.acme.com"}]})
+
     host: str = Field(description="A hostname, or a mask such as `*.acme.app`.", examples=["shop.acme.com"])
     verified_by: Literal["operator"] | None = Field(None, description="Operators only: vouch for it at once.")
 
@@ -140,6 +147,8 @@ class NewSecret(Taken):
 
 class NewKey(NewSecret):
     """An API key to create."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "ci", "expires_in": "90d"}]})
 
     scopes: list[str] = Field(default_factory=list, max_length=32, description="What the key's holder may do.")
 
@@ -170,6 +179,8 @@ class Removed(Written):
 class NewToken(NewSecret):
     """A token to create: `tenant` for a tenant's, or `kind: operator`."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "ci", "tenant": "acme"}]})
+
     kind: Literal["operator", "tenant"] | None = None
     tenant: str | None = Field(None, description="The one tenant that the token reaches.")
 
@@ -194,6 +205,8 @@ class TokenCreated(TokenAnswer, Written):
 
 class Rollback(Taken):
     """Which revision to go back to."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"revision": 41}]})
 
     revision: int = Field(ge=1)
 

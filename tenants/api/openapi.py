@@ -32,6 +32,13 @@ PATH_PARAMETERS = {
     "id": "The id, as answered when it was created.",
 }
 
+DOCUMENT_EXAMPLE: Json = {
+    "name": "Acme Inc.",
+    "domains": ["shop.acme.com"],
+    "upstreams": {"shop": {"targets": ["http://10.0.0.5:9000"]}},
+    "routes": [{"name": "all", "path": "/*", "upstream": "shop"}],
+}
+
 IF_MATCH: Json = {
     "name": "If-Match",
     "in": "header",
@@ -91,11 +98,14 @@ def _schemas(table: Iterable[Operation]) -> tuple[Names, Json]:
             models[operation.body] = "validation"
     references, definitions = models_json_schema(list(models.items()), ref_template=f"{COMPONENTS}{{model}}")
     names = {model: str(reference["$ref"]).removeprefix(COMPONENTS) for (model, _), reference in references.items()}
-    schemas: Json = {**definitions.get("$defs", {}), **_document_schemas()}
+    own, documents = definitions.get("$defs", {}), _document_schemas()
+    assert own.keys().isdisjoint(documents), "two schemas of one name"
+    schemas: Json = {**own, **documents}
     schemas[PATCH] = {
         "title": PATCH,
         "type": "object",
         "description": f"A merge patch (RFC 7396) of a {DOCUMENT}: null removes, objects merge, all else replaces.",
+        "examples": [{"name": "Acme Inc.", "limits": {"per-ip": None}}],
         "externalDocs": {"url": "https://www.rfc-editor.org/rfc/rfc7396"},
     }
     return names, dict(sorted(schemas.items()))
@@ -105,6 +115,7 @@ def _document_schemas() -> Json:
     schema = _rehome(document_json_schema())
     inner = schema.pop("$defs", {})
     schema.pop("$schema", None)
+    schema["examples"] = [DOCUMENT_EXAMPLE]
     return {**inner, DOCUMENT: schema}
 
 
@@ -152,7 +163,7 @@ def _query_parameters(operation: Operation) -> list[Json]:
     schema = operation.query.model_json_schema()
     parameters = []
     for name, described in schema.get("properties", {}).items():
-        inner = {key: value for key, value in described.items() if key not in ("title", "description")}
+        inner = _never_null({key: value for key, value in described.items() if key not in ("title", "description")})
         parameters.append(
             {
                 "name": name,
@@ -163,6 +174,13 @@ def _query_parameters(operation: Operation) -> list[Json]:
             }
         )
     return parameters
+
+
+def _never_null(schema: Json) -> Json:
+    # A parameter that is not given is left out: there is no null in a query.
+    kept = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
+    rest = {key: value for key, value in schema.items() if key != "anyOf" and value is not None}
+    return {**rest, **kept[0]} if len(kept) == 1 else rest
 
 
 def _header_parameters(operation: Operation) -> list[Json]:

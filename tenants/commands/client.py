@@ -53,9 +53,10 @@ class ApiRefused(CommandFailed):
             f"{fault['path']}: {fault['message']}" if fault.get("path") else str(fault.get("message"))
             for fault in problem.get("errors") or ()
         ]
+        # The detail may hold the faults already, in one line.
         message = str(problem.get("detail") or problem.get("title") or f"the API answered with status {status}")
         exit_code = USAGE if status == HTTPStatus.SERVICE_UNAVAILABLE else REFUSED
-        super().__init__(message, faults, exit_code)
+        super().__init__(message, [fault for fault in faults if fault not in message], exit_code)
         self.status = status
         self.code = str(problem.get("code") or "")
 

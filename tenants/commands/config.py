@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -124,7 +125,7 @@ def show_results(results: list[Applied], output: OutputFormat) -> None:
 
 def _difference(difference: dict[str, Any]) -> str:
     path, verb = clean(difference["path"]), difference["verb"]
-    before, after = (clean(to_json(difference[side]).replace("\n", " ")) for side in ("before", "after"))
+    before, after = (clean(json.dumps(difference[side], ensure_ascii=False)) for side in ("before", "after"))
     match verb:
         case "added":
             return f"+ {path}: {after}"

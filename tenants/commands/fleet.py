@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -74,7 +74,7 @@ def rollback(
 
 def settings(output: Output = None) -> None:
     """List every setting and what it is now. Secrets are not shown."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "setting": row.setting.name,
             "flag": row.setting.flag,
@@ -92,5 +92,7 @@ def settings(output: Output = None) -> None:
     if shown is not OutputFormat.TABLE:
         show_data(rows, shown)
         return
-    heads = ("environment", "flag", "value", "source", "planes", "help")
-    show_table(heads, ([row[head] for head in heads] for row in rows), "")
+    for row in rows:
+        # two lines each: a table of this would fit no terminal
+        write(f"{row['environment']}  {row['flag'] or '(no flag)'}  = {row['value'] or '(empty)'}  [{row['source']}]")
+        write(f"    {', '.join(row['planes'])}: {row['help']}")

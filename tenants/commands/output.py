@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -15,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 UNLIMITED_COLUMNS = 100_000
+# Milliseconds are for programs.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 class OutputFormat(StrEnum):
@@ -49,11 +52,16 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[object]], empty: st
     # A pipe gets the same columns without the rule: one line for each row, and one for the heads.
     box = SIMPLE_HEAD if sys.stdout.isatty() else None
     table = Table(box=box, pad_edge=False, show_edge=False, header_style="bold")
-    for head in heads:
-        table.add_column(head, overflow="fold")
+    for head in heads[:-1]:
+        table.add_column(head, overflow="fold", no_wrap=True)
+    table.add_column(heads[-1], overflow="fold")  # the one that gives way on a narrow terminal
     for row in listed:
         table.add_row(*(Text(cell) for cell in row))
-    _console().print(table)
+    console = _console()
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        write(line.rstrip())
 
 
 def show_fields(fields: Mapping[str, object]) -> None:
@@ -81,6 +89,8 @@ def clean(text: str) -> str:
 def _cell(value: object) -> str:
     if value is None or value == "":
         return "-"
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return value.partition(".")[0].replace("T", " ") + "Z"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tenants.commands.client import Request
+from tenants.commands.failures import usage
 from tenants.commands.output import OutputFormat, note, show_data, show_fields, show_table
 from tenants.commands.session import Output, Tenant, Yes, confirm, format_of, open_client
 from tenants.commands.writes import Timeout, Wait, report, require_everywhere, wait_query
@@ -111,7 +112,9 @@ def create_token(
     expires_at: ExpiresAt = None,
     output: Output = None,
 ) -> None:
-    """Create a token, of a tenant or an operator, and show its secret, this once."""
+    """Create a token and show its secret, this once."""
+    if operator == (tenant is not None):
+        raise usage("say whose token it is: --tenant TENANT, or --operator")
     body = _body(name, expires_in, expires_at)
     if tenant is not None:
         body["tenant"] = tenant

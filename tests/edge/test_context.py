@@ -7,31 +7,12 @@ from aiohttp import ClientSession, CookieJar, DummyCookieJar, web
 from multidict import CIMultiDict
 
 from edge.context import Identity, ProxyContext, ProxyRequest, ProxyResponse, configure_contexts
-from tests.fakes.requests import incoming
+from tests.fakes.requests import EmptyBody, incoming
 from tests.fakes.web_apps import serving
 
 
 def begun(ctx: ProxyContext | None = None) -> ProxyContext:
     return (ctx or ProxyContext()).copy_for(ProxyRequest(incoming(), "/", "", CIMultiDict()))
-
-
-class Body:
-    """A body that notes its end."""
-
-    known_length = None
-    is_aborted = False
-
-    def whole(self) -> bytes | None:
-        return None
-
-    async def read(self) -> bytes:
-        return b""
-
-    def abort(self) -> None:
-        self.is_aborted = True
-
-    async def release(self) -> None:
-        self.is_aborted = True
 
 
 def test_a_context_outside_of_a_request_has_neither_request_nor_response() -> None:
@@ -58,7 +39,7 @@ def test_state_is_a_dictionary_of_each_requests_own() -> None:
 
 def test_a_response_that_is_replaced_gives_up_its_body() -> None:
     ctx = begun()
-    body = Body()
+    body = EmptyBody()
     ctx.response = ProxyResponse(200, CIMultiDict(), body)
     ctx.response = ctx.response
     ctx.response = ProxyResponse(203, CIMultiDict(), body)

@@ -9,79 +9,12 @@ from typing import Any
 
 import pytest
 
-from edge.context import ProxyContext, ProxyRequest, ProxyResponse
+from edge.context import ProxyContext, ProxyResponse
 from edge.errors import EdgeError
 from edge.middleware import Chain, Kind, MiddlewarePhase, ProxyMiddleware, ProxyMiddlewareDef, kind_of
-from tests.fakes.requests import incoming
+from tests.fakes.middlewares import Log, chain_of, context
 
 CLIENT_EDGE, PROXY, TARGET_EDGE = MiddlewarePhase
-
-
-class Log(list[str]):
-    """What ran, in order; makes middlewares that write to it."""
-
-    def asyncgen(self, name: str) -> ProxyMiddleware:
-        async def middleware(ctx: ProxyContext) -> AsyncIterator[None]:
-            self.append(name)
-            yield
-            self.append(f"after {name}{_error(ctx)}")
-
-        return middleware
-
-    def generator(self, name: str) -> ProxyMiddleware:
-        def middleware(ctx: ProxyContext) -> Iterator[None]:
-            self.append(name)
-            yield
-            self.append(f"after {name}{_error(ctx)}")
-
-        return middleware
-
-    def coroutine(self, name: str) -> ProxyMiddleware:
-        async def middleware(ctx: ProxyContext) -> None:
-            self.append(name)
-
-        return middleware
-
-    def function(self, name: str) -> ProxyMiddleware:
-        def middleware(ctx: ProxyContext) -> None:
-            self.append(name)
-
-        return middleware
-
-    def failing(self, name: str, error: BaseException) -> ProxyMiddleware:
-        async def middleware(ctx: ProxyContext) -> None:
-            self.append(name)
-            raise error
-
-        return middleware
-
-    def failing_after(self, name: str, error: BaseException) -> ProxyMiddleware:
-        async def middleware(ctx: ProxyContext) -> AsyncIterator[None]:
-            self.append(name)
-            yield
-            self.append(f"after {name}{_error(ctx)}")
-            raise error
-
-        return middleware
-
-    async def send(self, ctx: ProxyContext) -> None:
-        self.append("send")
-        ctx.response = ProxyResponse.of(200)
-
-
-def _error(ctx: ProxyContext) -> str:
-    return "" if ctx.error is None else f": {type(ctx.error).__name__}"
-
-
-def context() -> ProxyContext:
-    """Make the context of one request."""
-    request = incoming()
-    return ProxyContext().copy_for(ProxyRequest(request, "/", "", request.headers.copy()))
-
-
-def chain_of(*phased: tuple[int, ProxyMiddleware]) -> Chain:
-    """Compile a chain of (phase, middleware) pairs."""
-    return Chain(ProxyMiddlewareDef(phase, middleware) for phase, middleware in phased)
 
 
 # -- Classification ------------------------------------------------------------------------------------------------
@@ -293,81 +226,6 @@ async def test_a_middleware_recovers_by_setting_a_response_and_taking_the_error_
     await chain_of((0, log.asyncgen("outer")), (1, recover)).run(ctx := context(), send)
     assert ctx.response.content == b"from the cache"
     assert log == ["outer", "after outer"]
-
-
-# -- Cancellation --------------------------------------------------------------------------------------------------
-
-
-async def hang(ctx: ProxyContext) -> None:
-    """Never come back."""
-    await asyncio.Event().wait()
-
-
-@pytest.mark.parametrize("at", ["send", "alone in a phase", "with others in a phase"])
-async def test_cancellation_resumes_everybody_and_goes_on(at: str) -> None:
-    log = Log()
-    reached = asyncio.Event()
-
-    async def hang_here(ctx: ProxyContext) -> None:
-        reached.set()
-        await hang(ctx)
-
-    phased = [(0, log.asyncgen("a")), (1, log.generator("b"))]
-    if at != "send":
-        phased.append((2, hang_here))
-    if at == "with others in a phase":
-        phased.append((2, log.asyncgen("c")))
-    task = asyncio.create_task(chain_of(*phased).run(context(), hang_here))
-    await reached.wait()
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    after = ["after b: CancelledError", "after a: CancelledError"]
-    others = ["c", "after c: CancelledError"] if at == "with others in a phase" else []
-    assert log == ["a", "b", *others, *after]
-
-
-async def test_cancellation_cannot_be_recovered_from() -> None:
-    async def recover(ctx: ProxyContext) -> AsyncIterator[None]:
-        yield
-        ctx.response = ProxyResponse.of(200)
-        ctx.error = None
-
-    task = asyncio.create_task(chain_of((0, recover)).run(context(), hang))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-@pytest.mark.parametrize("siblings", [1, 2])
-async def test_a_second_cancellation_interrupts_one_phase_and_the_others_still_run(siblings: int) -> None:
-    log = Log()
-    sent, resumed = asyncio.Event(), asyncio.Event()
-
-    async def send(ctx: ProxyContext) -> None:
-        sent.set()
-        await hang(ctx)
-
-    async def slow_after(ctx: ProxyContext) -> AsyncIterator[None]:
-        yield
-        resumed.set()
-        try:
-            await hang(ctx)
-        finally:
-            log.append("slow, interrupted")
-
-    chain = chain_of((0, log.asyncgen("outer")), *[(1, slow_after)] * siblings)
-    task = asyncio.create_task(chain.run(context(), send))
-    await sent.wait()
-    task.cancel()
-    await resumed.wait()
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert log == ["outer", *["slow, interrupted"] * siblings, "after outer: CancelledError"]
 
 
 # -- Misuse --------------------------------------------------------------------------------------------------------

@@ -154,7 +154,7 @@ async def test_get_serves_head_unless_head_is_routed() -> None:
     async with serving(attached(dyn)) as url, ClientSession() as client:
         async with client.head(url / "a") as answer:
             assert (answer.status, answer.headers["Content-Length"], await answer.read()) == (200, "1", b"")
-        dyn.add_head("/a", lambda request: web.Response(status=204))
+        dyn.add_head("/a", lambda _: web.Response(status=204))
         async with client.head(url / "a") as answer:
             assert answer.status == 204
 
@@ -216,7 +216,7 @@ async def test_handlers_of_every_sort_are_called() -> None:
         async with asking(app) as ask:
             dyn.add_view("/view", View)
             dyn.add_get("/object", Callable())
-            dyn.add_get("/lambda", lambda request: web.Response(text="lambda"))
+            dyn.add_get("/lambda", lambda _: web.Response(text="lambda"))
             dyn.add_any("/proxy", HTTPProxyHandler(context=ctx))
             for name in ("view", "object", "lambda"):
                 assert await ask("GET", f"/{name}") == (200, name)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ from loadtest.node import Node, put_tenant, running_node
 from store.catalog import Catalog
 from store.client import connect
 from store.embedded import RedisProcess
+from tests.fakes.eventually import eventually
 from tests.fakes.origins import RunningOrigin, running_origin
-from tests.fakes.waiting import until
 
 HOST = {"Host": "shop.example.com"}
 
@@ -86,6 +87,10 @@ async def is_serving_requests(node: Node) -> bool:
     return bool((await samples_of(node))["portico_requests_in_flight"])
 
 
+async def has_lost(node: Node, pid: int) -> bool:
+    return pid not in await node.worker_pids()
+
+
 async def are_serving(node: Node) -> bool:
     return all(worker["state"] == "serving" for worker in (await node.status())["workers"])
 
@@ -107,7 +112,7 @@ async def test_every_worker_serves_what_was_there_and_what_is_committed_later(re
         async with client_of(node, keep_alive=False) as client:
             assert {await status_of(client, "/status/200") for _ in range(20)} == {200}
             revision = await put_tenant(catalog, document(origin, methods=["POST"]))
-            await until(lambda: is_at(node, revision))
+            await eventually(lambda: is_at(node, revision))
             assert {await status_of(client, "/status/200") for _ in range(20)} == {405}
         assert {worker["revision"] for worker in (await node.status())["workers"]} == {revision}
 
@@ -154,9 +159,8 @@ async def test_workers_killed_under_load_cost_only_what_they_were_serving(redis_
                 await status_of(client, "/status/200")
             victim = (await node.worker_pids())[0]
             os.kill(victim, signal.SIGKILL)
-            while (await node.worker_pids())[0] in (0, victim):
-                await status_of(client, "/livez")
-            await until(lambda: are_serving(node))
+            await eventually(partial(has_lost, node, victim))
+            await eventually(lambda: are_serving(node))
         stop.set()
         await asyncio.gather(*asking)
         assert failed <= kills * clients
@@ -174,7 +178,7 @@ async def test_counters_never_go_back_when_a_worker_is_killed(redis_url: str) ->
         for pid in await node.worker_pids():
             os.kill(pid, signal.SIGKILL)
         assert (await samples_of(node))['portico_requests_total{status="2xx"}'] == 20
-        await until(lambda: are_serving(node))
+        await eventually(lambda: are_serving(node))
         assert (await samples_of(node))['portico_requests_total{status="2xx"}'] == 20
 
 
@@ -182,11 +186,11 @@ async def test_sigterm_fails_readiness_refuses_connections_and_lets_requests_end
     async with running_shop(redis_url) as (node, _, _), client_of(node) as client:
         assert await ready_of(node) == (200, {"status": "ready", "degraded": False})
         slow = asyncio.create_task(status_of(client, "/delay/1.5"))
-        await until(lambda: is_serving_requests(node))
+        await eventually(lambda: is_serving_requests(node))
         node.process.terminate()
-        await until(lambda: is_unready(node))
+        await eventually(lambda: is_unready(node))
         assert (await ready_of(node))[1]["status"] == "draining"
-        await until(lambda: is_refusing(node))
+        await eventually(lambda: is_refusing(node))
         assert await slow == 200
         assert await node.process.wait() == 0
 
@@ -194,7 +198,7 @@ async def test_sigterm_fails_readiness_refuses_connections_and_lets_requests_end
 async def test_a_request_longer_than_the_grace_is_cut_off(redis_url: str) -> None:
     async with running_shop(redis_url, PORTICO_DRAIN_GRACE="200ms") as (node, _, _), client_of(node) as client:
         slow = asyncio.create_task(status_of(client, "/delay/60"))
-        await until(lambda: is_serving_requests(node))
+        await eventually(lambda: is_serving_requests(node))
         node.process.terminate()
         with pytest.raises(ClientConnectionError):
             await slow
@@ -227,7 +231,7 @@ async def test_without_redis_traffic_goes_on_and_the_node_says_it_is_degraded(ow
             own_redis.start()
             revision = await put_tenant(catalog, document(origin, methods=["POST"]))
             async with asyncio.timeout(2):
-                await until(lambda: is_at(node, revision))
+                await eventually(lambda: is_at(node, revision))
             assert {await status_of(client, "/status/200") for _ in range(20)} == {405}
             while await is_degraded(node):
                 await status_of(client, "/status/200")

@@ -68,7 +68,8 @@ class ReplicaProcess(RedisProcess):
         try:
             with redis.Redis.from_url(self.url) as raw:
                 raw.replicaof("127.0.0.1", self._master.port)
-                wait_until(lambda: raw.info("replication")["master_link_status"] == "up")
+            with redis.Redis.from_url(self._master.url) as raw:
+                wait_until(lambda: raw.info("replication").get("slave0", {}).get("state") == "online")
         except BaseException:
             self.close()
             raise

@@ -67,3 +67,26 @@ def incoming(
         version,
         body_exists=body is not None,
     )
+
+
+class EmptyBody:
+    """An answer's body that notes whether it was given up."""
+
+    known_length: int | None = None
+    is_aborted = False
+
+    def whole(self) -> bytes | None:
+        """Have nothing here yet."""
+        return None
+
+    async def read(self) -> bytes:
+        """Be at the end."""
+        return b""
+
+    def abort(self) -> None:
+        """Note it."""
+        self.is_aborted = True
+
+    async def release(self) -> None:
+        """Note it."""
+        self.is_aborted = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -50,6 +51,15 @@ async def test_a_missed_deadline_gives_up_the_connection_and_all_that_wait_on_it
         assert all(isinstance(outcome, StoreUnavailable) for outcome in outcomes)
         raw.client_unpause()
     assert await lane.ask("CLIENT", "ID") != first_id
+
+
+async def test_a_process_that_is_late_itself_does_not_blame_redis(lane: Client) -> None:
+    first_id = await lane.ask("CLIENT", "ID")
+    waiting = [asyncio.create_task(lane.ask("ECHO", str(n))) for n in range(3)]
+    await asyncio.sleep(0)
+    time.sleep(0.2)  # noqa: ASYNC251 - the loop is blocked on purpose; the replies are in the socket long since
+    assert await asyncio.gather(*waiting) == [b"0", b"1", b"2"]
+    assert await lane.ask("CLIENT", "ID") == first_id
 
 
 async def test_a_cancelled_request_keeps_the_connection(lane: Client) -> None:

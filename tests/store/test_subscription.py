@@ -7,6 +7,7 @@ import asyncio
 import pytest
 import redis
 
+from store import subscription as subscription_module
 from store.client import Client, connect
 from store.embedded import RedisProcess
 from store.errors import StoreRefused, StoreUnavailable
@@ -34,11 +35,11 @@ async def test_nothing_said_is_an_empty_batch_in_time(client: Client) -> None:
         assert await subscription.next_batch(0) == []
 
 
-async def test_a_quiet_channel_stays_subscribed(client: Client) -> None:
+async def test_a_quiet_channel_stays_subscribed(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscription_module, "SILENCE_S", 0.1)
+    monkeypatch.setattr(subscription_module, "ANSWER_S", 0.2)
     async with Subscription(client, "news") as subscription:
-        assert (
-            await subscription.next_batch(2.8) == []
-        )  # longer than silence and answer together: the PING was answered
+        assert await subscription.next_batch(0.6) == []  # longer than silence and answer together: it was answered
         await client.ask("PUBLISH", "news", "x")
         assert await subscription.next_batch(1) == [b"x"]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from store.address import parse_redis_url
 from store.catalog import Catalog, Change
 from store.client import Client, connect
 from store.codec import TenantRecord
@@ -20,6 +22,7 @@ from store.limiter import Limiter, Take
 from tests.fakes.redis_modes import ClusterProcess, ReplicaProcess, SentinelProcess
 from tests.fakes.tenants import put
 from tests.fakes.timing import within
+from tests.fakes.tls_front import make_certificate, tls_front
 
 
 async def whole_store(url: str) -> None:
@@ -72,6 +75,18 @@ async def test_the_whole_store_works_behind_sentinel(own_redis: RedisProcess, tm
         await whole_store(f"redis+sentinel://{nodes}/main")
         async with connect(f"redis+sentinel://{nodes}/other", "control") as client:
             with pytest.raises(StoreUnavailable, match="cannot be reached"):
+                await client.ping()
+
+
+async def test_the_whole_store_works_over_tls(redis_url: str, tmp_path: Path) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    certificate, key = make_certificate(tmp_path, openssl)
+    async with tls_front(parse_redis_url(redis_url).nodes[0][1], certificate, key) as port:
+        await whole_store(f"rediss://localhost:{port}/0?ssl_ca_certs={certificate}")
+        async with connect(f"rediss://localhost:{port}/0", "control") as client:
+            with pytest.raises(StoreUnavailable, match="certificate is not trusted"):
                 await client.ping()
 
 

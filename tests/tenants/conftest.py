@@ -9,6 +9,7 @@ import pytest
 from store.catalog import Catalog
 from store.client import connect
 from tests.tenants.plane import Plane, running_plane
+from tests.tenants.portico import Portico, talking_to
 
 
 @pytest.fixture
@@ -30,3 +31,9 @@ async def acme(plane: Plane) -> Plane:
     """The plane with one tenant, `acme`, in it."""
     await plane.put("acme")
     return plane
+
+
+@pytest.fixture
+def portico(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> Portico:
+    """The command line, talking to the plane as an operator."""
+    return talking_to(plane, monkeypatch)

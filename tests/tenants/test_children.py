@@ -66,12 +66,14 @@ async def test_a_child_that_ends_by_itself_is_noticed(children: Children) -> Non
 
 
 async def test_stopping_ends_every_child_in_good_order_and_the_guard(children: Children) -> None:
+    others = psutil.Process().children()
     child = await start(children, ORIGIN)
     await child.ready()
-    before = psutil.Process().children()
+    started = [each for each in psutil.Process().children() if each not in others]
+    assert len(started) == 2
     await children.stop()
     assert child.process.returncode == 0
-    assert not [each for each in before if each.is_running()]
+    assert not [each for each in started if each.is_running()]
 
 
 async def test_a_child_is_out_of_reach_of_the_terminals_ctrl_c(children: Children) -> None:

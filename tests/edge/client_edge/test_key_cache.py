@@ -71,6 +71,28 @@ async def test_a_change_of_a_tenants_keys_is_seen_by_the_next_request() -> None:
     assert store.asked == [("acme", "a"), ("other", "a"), ("acme", "a")]
 
 
+async def test_a_revoked_key_is_asked_for_once_more_and_then_known_to_be_gone() -> None:
+    store = Store(("acme", "a"))
+    cache = KeyCache(store.lookup)
+    await cache.get("acme", "a")
+    del store.keys["acme", "a"]
+    cache.forget("acme")
+    assert [await cache.get("acme", "a") for _ in range(3)] == [None] * 3
+    assert store.asked == [("acme", "a")] * 2
+    store.is_lost = True
+    assert await cache.get("acme", "a") is None
+
+
+async def test_a_key_that_was_guessed_before_it_was_made_is_found_once_it_is() -> None:
+    store = Store()
+    cache = KeyCache(store.lookup)
+    assert await cache.get("acme", "a") is None
+    store.keys["acme", "a"] = record("a")
+    cache.forget("acme")
+    assert [await cache.get("acme", "a") for _ in range(3)] == [record("a")] * 3
+    assert store.asked == [("acme", "a")] * 2
+
+
 async def test_an_answer_read_before_a_change_is_not_kept_after_it() -> None:
     store = Store(("acme", "a"))
     store.gate.clear()

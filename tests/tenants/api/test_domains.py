@@ -106,7 +106,9 @@ async def test_a_host_that_a_route_names_cannot_be_given_up(plane: Plane) -> Non
     assert (await plane.ask("DELETE", "/v1/tenants/acme/domains/b.test")).status == 200
 
 
-@pytest.mark.parametrize("host", ["", "two words", "-a.test", "a..b", "http://a.test", "a" * 300, "*.*.test", "a_b!.test"])
+@pytest.mark.parametrize(
+    "host", ["", "two words", "-a.test", "a..b", "http://a.test", "a" * 300, "*.*.test", "a_b!.test"]
+)
 async def test_what_is_no_host_is_refused_with_its_path(acme: Plane, host: str) -> None:
     refused = await acme.ask("POST", "/v1/tenants/acme/domains", {"host": host})
     assert (refused.status, refused.paths) == (422, ["host"])

@@ -112,7 +112,9 @@ async def test_a_json_patch_is_not_taken_for_a_merge_patch(acme: Plane) -> None:
     assert (refused.status, refused.body["code"]) == (415, "wrong_media_type")
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v2/tenants", f"{ACME}/", f"{ACME}/routes", "/v1/tenants/a/b/c/d"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/", "/v2/tenants", f"{ACME}/", f"{ACME}/routes", "/v1/tenants/a/b/c/d"]
+)
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 async def test_an_unknown_path_is_a_404_problem(acme: Plane, method: str, path: str) -> None:
     refused = await acme.ask(method, path)
@@ -148,9 +150,7 @@ async def test_answers_are_not_cached_and_do_not_name_the_server(acme: Plane) ->
 
 
 async def test_a_document_just_within_the_limit_is_taken(plane: Plane) -> None:
-    routes = [
-        {"name": f"r{number}", "path": f"/{'x' * 200}/{number}", "upstream": "shop"} for number in range(900)
-    ]
+    routes = [{"name": f"r{number}", "path": f"/{'x' * 200}/{number}", "upstream": "shop"} for number in range(900)]
     answer = await plane.ask("PUT", ACME, document(routes=routes))
     assert answer.status == 201
     assert len((await plane.get(ACME)).body["routes"]) == 900

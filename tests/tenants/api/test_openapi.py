@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -28,9 +27,7 @@ async def test_every_route_is_documented_and_every_documented_operation_is_route
         for route in app.router.routes()
         if route.resource is not None and route.method != "HEAD"
     }
-    documented = {
-        (method.upper(), path) for path, methods in describe()["paths"].items() for method in methods
-    }
+    documented = {(method.upper(), path) for path, methods in describe()["paths"].items() for method in methods}
     assert routed == documented
     assert len(routed) == len(OPERATIONS)
 
@@ -134,11 +131,11 @@ class _Links(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def links() -> Iterator[_Links]:
+def links() -> _Links:
     """The page, taken apart."""
     parser = _Links()
     parser.feed(page())
-    yield parser
+    return parser
 
 
 def test_the_page_needs_nothing_but_itself(links: _Links) -> None:

@@ -50,9 +50,7 @@ def test_what_cannot_be_read_is_refused(if_match: str | None, if_none_match: str
         (Expectation(exists=False), 7, True, False),
     ],
 )
-def test_when_an_expectation_is_met(
-    expectation: Expectation, revision: int, exists: bool, is_met: bool
-) -> None:
+def test_when_an_expectation_is_met(expectation: Expectation, revision: int, exists: bool, is_met: bool) -> None:
     assert expectation.is_met(revision, exists=exists) is is_met
 
 

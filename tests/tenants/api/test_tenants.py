@@ -52,7 +52,10 @@ async def test_every_fault_of_a_document_is_listed_with_its_path(plane: Plane) -
     wrong = document(
         enabled="yes",
         nmae="Acme",
-        routes=[{"name": "all", "path": "/*", "upstream": "shopp"}, {"name": "b", "path": "nowhere", "upstream": "shop"}],
+        routes=[
+            {"name": "all", "path": "/*", "upstream": "shopp"},
+            {"name": "b", "path": "nowhere", "upstream": "shop"},
+        ],
     )
     refused = await plane.ask("PUT", "/v1/tenants/acme", wrong)
     assert refused.status == 422
@@ -88,9 +91,7 @@ async def test_a_patch_of_what_is_not_there_is_404_and_creates_nothing(plane: Pl
         ("POST", "/domains/a.test/verify", None),
     ],
 )
-async def test_a_stale_if_match_is_412_and_changes_nothing(
-    plane: Plane, method: str, path: str, body: object
-) -> None:
+async def test_a_stale_if_match_is_412_and_changes_nothing(plane: Plane, method: str, path: str, body: object) -> None:
     stale = (await plane.put("acme", domains=["a.test"])).headers["ETag"]
     fresh = (await plane.put("acme", domains=["a.test", "b.test"])).headers["ETag"]
     refused = await plane.ask(method, f"/v1/tenants/acme{path}", body, headers={"If-Match": stale})

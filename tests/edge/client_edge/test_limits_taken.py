@@ -1,0 +1,201 @@
+"""Limits before a real Redis: what is counted by what, and what a client is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from multidict import CIMultiDict
+
+from edge.client_edge.limits import NamedLimit, take_limits
+from edge.context import Identity, ProxyContext, ProxyRequest, ProxyResponse
+from edge.errors import EdgeError, fields_of
+from edge.middleware import Chain, ProxyMiddleware, ProxyMiddlewareDef
+from edge.telemetry.counters import Counters
+from store.client import connect
+from store.embedded import RedisProcess
+from store.limiter import Limiter
+from store.model import RateLimit
+from tests.fakes.requests import FakeIncoming, incoming
+
+
+class Taking:
+    """A limiter and what it counts."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self.limiter = limiter
+        self.counters = Counters()
+
+    def middleware(self, *, route: str = "r", tenant: str = "acme", **limits: dict[str, Any]) -> ProxyMiddleware:
+        named = [NamedLimit(name.replace("_", "-"), RateLimit.model_validate(raw)) for name, raw in limits.items()]
+        return take_limits(tenant, route, named, self.limiter, self.counters)
+
+
+@pytest_asyncio.fixture
+async def taking(redis_url: str) -> AsyncIterator[Taking]:
+    async with connect(redis_url, "data") as client:
+        yield Taking(Limiter(client, lambda: 1))
+
+
+def context(*fields: tuple[str, str], remote: str = "192.0.2.1", key: str | None = None) -> ProxyContext:
+    plain = incoming(headers=[("Host", "shop.test"), *fields])
+    request = FakeIncoming("GET", "/", plain.headers, plain.content, remote=remote)
+    ctx = ProxyContext().copy_for(ProxyRequest(request, "/", "", CIMultiDict(plain.headers)))
+    if key is not None:
+        ctx.identity = Identity(key, key)
+    return ctx
+
+
+async def run(middleware: ProxyMiddleware, ctx: ProxyContext, error: EdgeError | None = None) -> ProxyContext:
+    """Run a request through; the target answers 200 with a RateLimit of its own, or fails with `error`."""
+
+    async def send(ctx: ProxyContext) -> None:
+        if error is not None:
+            raise error
+        ctx.response = ProxyResponse.of(200, {"RateLimit": "the target's own"})
+
+    await Chain([ProxyMiddlewareDef(2, middleware)]).run(ctx, send)
+    return ctx
+
+
+async def is_admitted(middleware: ProxyMiddleware, ctx: ProxyContext) -> bool:
+    try:
+        await run(middleware, ctx)
+    except EdgeError as error:
+        if error.code != "rate_limited":
+            raise
+        return False
+    return True
+
+
+def once(by: Any, **fields: Any) -> dict[str, Any]:
+    return {"rate": "1/h", "by": by, **fields}
+
+
+@pytest.mark.parametrize(
+    ("by", "same", "other"),
+    [
+        ("ip", context(remote="192.0.2.1"), context(remote="192.0.2.2")),
+        ("ip", context(remote="2001:db8:1:2::9"), context(remote="2001:db8:1:3::1")),
+        ("key", context(key="one", remote="192.0.2.9"), context(key="two")),
+        ("subject", context(key="one", remote="192.0.2.9"), context(key="two")),
+        ({"header": "X-Team"}, context(("x-team", "a"), remote="192.0.2.9"), context(("X-Team", "b"))),
+        ({"header": "X-Team"}, context(("X-Team", "a" * 5000)), context(("X-Team", "a" * 5001))),
+        ({"header": "X-Team"}, context(), context(("X-Team", "b"))),
+    ],
+)
+async def test_what_is_alike_is_counted_together_and_what_is_not_apart(
+    taking: Taking, by: Any, same: ProxyContext, other: ProxyContext
+) -> None:
+    middleware = taking.middleware(one=once(by))
+    assert await is_admitted(middleware, _again(same))
+    assert not await is_admitted(middleware, _again(same))
+    assert await is_admitted(middleware, _again(other))
+
+
+def _again(ctx: ProxyContext) -> ProxyContext:
+    fresh = ProxyContext().copy_for(ctx.request)
+    if ctx.identity is not None:
+        fresh.identity = ctx.identity
+    return fresh
+
+
+async def test_addresses_of_one_ipv6_subscriber_are_one(taking: Taking) -> None:
+    middleware = taking.middleware(one=once("ip"))
+    assert await is_admitted(middleware, context(remote="2001:db8:1:2::1"))
+    assert not await is_admitted(middleware, context(remote="2001:db8:1:2:ffff::2"))
+
+
+async def test_a_limit_by_route_counts_each_route_and_one_by_tenant_all_of_them(taking: Taking) -> None:
+    for by, tenant, second in (("route", "acme", True), ("tenant", "other", False)):
+        a, b = (taking.middleware(route=route, tenant=tenant, one=once(by)) for route in ("a", "b"))
+        assert await is_admitted(a, context())
+        assert await is_admitted(b, context()) is second
+
+
+async def test_no_tenant_counts_against_another(taking: Taking) -> None:
+    for tenant in ("acme", "other"):
+        assert await is_admitted(taking.middleware(tenant=tenant, one=once("tenant")), context())
+
+
+async def test_a_request_that_one_limit_refuses_consumes_nothing_of_the_others(taking: Taking) -> None:
+    both = taking.middleware(wide={"rate": "2/h", "by": "tenant"}, narrow=once("ip"))
+    assert await is_admitted(both, context())
+    for _ in range(5):
+        assert not await is_admitted(both, context())
+    assert await is_admitted(both, context(remote="192.0.2.2"))
+
+
+async def test_a_targets_answer_says_where_every_limit_stands(taking: Taking) -> None:
+    middleware = taking.middleware(
+        per_ip={"rate": "60/m", "by": "ip"}, all={"rate": "100/s", "burst": 5, "by": "tenant"}
+    )
+    headers = (await run(middleware, context())).response.headers
+    assert headers.getall("RateLimit-Policy") == ['"per-ip";q=60;w=60, "all";q=100;w=1']
+    assert headers.getall("RateLimit") == ['"per-ip";r=59;t=1, "all";r=4;t=1']
+
+
+async def test_a_refusal_says_where_every_limit_stands_and_when_to_come_back(taking: Taking) -> None:
+    middleware = taking.middleware(slow={"rate": "60/h", "burst": 1, "by": "ip"})
+    await run(middleware, context())
+    with pytest.raises(EdgeError) as caught:
+        await run(middleware, context())
+    fields = dict(fields_of(caught.value))
+    assert fields["RateLimit-Policy"] == '"slow";q=60;w=3600'
+    assert fields["RateLimit"] == '"slow";r=0;t=60'
+    assert fields["Retry-After"] == "60"
+
+
+async def test_a_refusal_for_a_moment_still_says_a_whole_second(taking: Taking) -> None:
+    middleware = taking.middleware(quick={"rate": "1000/s", "burst": 1, "by": "ip"})
+    with pytest.raises(EdgeError) as caught:
+        await asyncio.gather(*(run(middleware, context()) for _ in range(50)))
+    assert dict(fields_of(caught.value))["Retry-After"] == "1"
+
+
+async def test_an_answer_of_the_edge_to_a_failing_target_says_it_too(taking: Taking) -> None:
+    middleware = taking.middleware(one={"rate": "60/m", "by": "ip"})
+    with pytest.raises(EdgeError) as caught:
+        await run(middleware, context(), EdgeError("no_target"))
+    assert caught.value.code == "no_target"
+    assert dict(fields_of(caught.value))["RateLimit"] == '"one";r=59;t=1'
+
+
+async def test_decisions_are_counted_by_who_made_them(taking: Taking) -> None:
+    middleware = taking.middleware(one=once("ip"))
+    for _ in range(3):
+        await is_admitted(middleware, context())
+    assert (taking.counters.limits_admitted["store"], taking.counters.limits_refused["store"]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("policy", "source", "statuses", "has_state"),
+    [
+        ("local", "local", [200, 429], True),
+        ("open", "open", [200, 200], False),
+        ("closed", "closed", [503, 503], False),
+    ],
+)
+async def test_without_the_store_each_limit_does_what_it_declares(
+    own_redis: RedisProcess, policy: str, source: str, statuses: list[int], has_state: bool
+) -> None:
+    async with connect(own_redis.url, "data") as client:
+        taking = Taking(Limiter(client, lambda: 1))
+        middleware = taking.middleware(one=once("ip", on_store_loss=policy))
+        own_redis.stop()
+        seen = []
+        for _ in statuses:
+            try:
+                ctx = await run(middleware, context())
+            except EdgeError as error:
+                seen.append(error.status if error.retry_after_s else -1)
+            else:
+                seen.append(200)
+                assert "RateLimit-Policy" in ctx.response.headers
+                assert ctx.response.headers["RateLimit"].startswith('"one"') is has_state
+        assert seen == statuses
+        counters = taking.counters
+        assert counters.limits_admitted[source] + counters.limits_refused[source] == len(statuses)

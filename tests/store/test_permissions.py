@@ -1,0 +1,64 @@
+"""What an edge needs to be allowed in Redis: this list is enough, and it is not everything."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from store.catalog import Catalog, Change
+from store.client import connect
+from store.codec import TenantRecord
+from store.errors import StoreRefused
+from store.feed import Feed
+from store.fleet import Fleet, WorkerReport
+from store.limiter import Limiter, Take
+
+EDGE_COMMANDS = [
+    *["+ping", "+evalsha", "+eval", "+subscribe", "+publish", "+time"],
+    *["+get", "+set", "+mget", "+hget", "+hset", "+hdel", "+hvals", "+zadd", "+zrem", "+zcount", "+zrangebyscore"],
+]
+EDGE_KEYS = ["{cfg}:*", "{fleet}:*", "{rl:*"]  # Redis 7 can say %R~{cfg}:* and allow no write there
+EDGE_CHANNELS = ["{cfg}:tick", "{fleet}:ack"]
+FORBIDDEN = [["FLUSHALL"], ["KEYS", "*"], ["CONFIG", "GET", "*"], ["GET", "other"], ["PUBLISH", "other", "x"]]
+
+
+@pytest.fixture
+def edge_url(redis_url: str) -> str:
+    with redis.Redis.from_url(redis_url) as raw:
+        rules = [*EDGE_COMMANDS, *(f"~{key}" for key in EDGE_KEYS), *(f"&{name}" for name in EDGE_CHANNELS)]
+        raw.execute_command("ACL", "SETUSER", "edge", "reset", "resetchannels", "on", ">pw", *rules)
+    return redis_url.replace("127.", "edge:pw@127.")
+
+
+async def test_an_edge_can_follow_report_and_limit_with_these_permissions(redis_url: str, edge_url: str) -> None:
+    async with connect(redis_url, "control") as control:
+        await Catalog(control).commit(Change("acme", TenantRecord({"tenant": "acme"})), 0)
+    async with connect(edge_url, "feed") as feed, connect(edge_url, "data") as data:
+        wake_ups = Feed(feed).wake_ups()
+        assert [(await anext(wake_ups)).reason for _ in range(2)] == ["start", "start"]  # the second: it listens
+        await wake_ups.aclose()
+        assert (await Catalog(feed).head()).revision == 1
+        assert len((await Catalog(feed).changes_since(0)).items) == 1
+        assert await Catalog(data).get_key("acme", "k1") is None
+        fleet = Fleet(feed)
+        assert await fleet.report(WorkerReport("n/0/1", "n", 1, "", 1, 0)) == 1
+        assert (await fleet.wait(1, 1)).applied == 1
+        await fleet.leave("n/0/1")
+        decision = await Limiter(data, lambda: 1).take("acme", [Take("a", "k", 1, 60, 1)])
+        assert (decision.admitted, decision.source) == (True, "store")
+
+
+async def test_an_edge_can_neither_look_around_nor_destroy_nor_commit(edge_url: str) -> None:
+    async with connect(edge_url, "control") as client:
+        for command in (
+            ["FLUSHALL"],
+            ["KEYS", "*"],
+            ["CONFIG", "GET", "*"],
+            ["GET", "other"],
+            ["PUBLISH", "other", "x"],
+        ):
+            with pytest.raises(StoreRefused, match="permission"):
+                await client.ask(*command)
+        with pytest.raises(StoreRefused):
+            await Catalog(client).commit(Change("acme", TenantRecord({"tenant": "acme"})), 0)
+        assert (await Catalog(client).head()).revision == 0

@@ -1,0 +1,102 @@
+"""`portico dev` as a user has it: start it, type what it prints, end it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from store.embedded import RedisProcess
+from tests.fakes.dev import FREE_PORTS, running_dev, shell
+
+TOKEN = "an-operator-token-of-ours-0123456789"
+
+
+def test_every_line_it_prints_works_as_it_stands_and_nothing_is_left_after_ctrl_c(tmp_path: Path) -> None:
+    with running_dev() as dev:
+        family = dev.family()
+        opened, refused, with_key = dev.commands("curl")
+        assert '"X-Portico-Route", "open"' in shell(opened)
+        assert "HTTP/1.1 401 Unauthorized" in shell(refused)
+        assert '"X-Portico-Route", "api"' in shell(with_key)
+        [loop] = dev.commands("for")
+        statuses = shell(loop).split()
+        assert len(statuses) == 15
+        assert {"200", "429"} == set(statuses)
+        [export] = dev.commands("export")
+        portico = re.findall(r"^  (\S.* (?:export demo|apply|nodes).*)$", dev.printed, re.MULTILINE)
+        assert len(portico) == 3
+        told = shell("\n".join([export, *portico]), tmp_path)
+        assert re.search(r"demo +unchanged", told)
+        assert len(re.findall(r"^dev +[01] ", told, re.MULTILINE)) == 2
+        dev.process.send_signal(signal.SIGINT)
+        assert dev.process.wait(40) == 0
+        _, alive = psutil.wait_procs(family, timeout=5)
+        assert not alive
+
+
+def test_an_operator_token_of_the_users_is_used_and_not_on_any_command_line() -> None:
+    with running_dev(PORTICO_BOOTSTRAP_TOKEN=TOKEN) as dev:
+        assert f"PORTICO_TOKEN={TOKEN}" in dev.printed
+        assert not [each for each in dev.family() if TOKEN in " ".join(each.cmdline())]
+
+
+def test_when_it_is_killed_nothing_is_left() -> None:
+    with running_dev() as dev:
+        family = dev.family()
+        assert len(family) >= 6  # guard, Redis, origin, control plane, master, two workers
+        dev.process.kill()
+        _, alive = psutil.wait_procs(family, timeout=30)
+        assert not alive
+
+
+def test_a_part_that_ends_by_itself_ends_all_of_it_with_a_line_that_names_it() -> None:
+    with running_dev() as dev:
+        [control] = [each for each in dev.family() if "control" in each.cmdline()]
+        control.kill()
+        _, error = dev.process.communicate(timeout=40)
+        assert dev.process.returncode == 1
+        assert error.startswith("portico dev: the control plane has ended")
+
+
+def test_with_a_redis_of_the_users_the_demo_is_kept_and_its_key_replaced(own_redis: RedisProcess) -> None:
+    answers = []
+    for _ in range(2):
+        with running_dev("--redis", own_redis.url) as dev:
+            assert not [each for each in dev.family() if "redis" in each.name()]
+            answers.append(shell(dev.commands("curl")[2]))
+            told = shell(f"{dev.commands('export')[0]}; {sys.executable} -m tenants key list demo --output json")
+            assert told.count('"portico dev"') == 1
+    assert all('"X-Portico-Route", "api"' in answer for answer in answers)
+
+
+def failed(*arguments: str, **env: str) -> str:
+    command = [sys.executable, "-m", "tenants", "dev", *arguments]
+    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, timeout=40, check=False)
+    assert done.returncode == 2, done.stderr
+    [line] = done.stderr.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("flag", ["--port", "--admin-port", "--ops-port", "--origin-port"])
+def test_a_port_in_use_is_one_line_that_names_it_and_its_flag(flag: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ports = {"--port": 0, "--admin-port": 0, "--ops-port": 0, "--origin-port": 0, flag: port}
+        line = failed(*(str(word) for pair in ports.items() for word in pair))
+    assert line == f"portico dev: port {port} is in use; choose another with {flag}"
+
+
+def test_what_else_keeps_it_from_starting_is_one_line_too() -> None:
+    assert "Redis cannot be reached" in failed(*FREE_PORTS, "--redis", "redis://127.0.0.1:1/0")
+    assert "at least 24 characters" in failed(*FREE_PORTS, PORTICO_BOOTSTRAP_TOKEN="short")
+    assert "PORTICO_DEV_WORKERS" in failed(*FREE_PORTS, PORTICO_DEV_WORKERS="0")
