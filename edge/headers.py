@@ -224,7 +224,8 @@ def toolkit_headers(received: Received, target_host: str) -> CIMultiDict[str]:
     if peer:
         out[_FORWARDED_FOR] = ", ".join([*before, peer])
     out[_FORWARDED_PROTO] = scheme
-    out[_FORWARDED_HOST] = host
+    if host:
+        out[_FORWARDED_HOST] = host
     return out
 
 

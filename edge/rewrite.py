@@ -44,10 +44,11 @@ class Rewrite:
         return url.with_path(self._rewrite(url.raw_path), encoded=True, keep_query=True, keep_fragment=True)
 
     def _rewrite(self, path: str) -> str:
-        rest = path[len(self._prefix) :]
-        if not path.startswith(self._prefix) or (rest and rest[0] != "/"):
-            return path
-        return self._replacement + rest or "/"
+        for spelling in (path, canonical_text(path)):
+            rest = spelling.removeprefix(self._prefix)
+            if spelling.startswith(self._prefix) and rest[:1] in ("", "/"):
+                return self._replacement + rest or "/"
+        return path
 
 
 def compile_rewrite(rewrite: RouteRewrite) -> PathRewrite:

@@ -70,7 +70,11 @@ class DynamicRouter(MethodShortcuts, web.AbstractResource):
                 return None, set()
             path = path.removeprefix(self._prefix)
         found = self.match(
-            host_of(request.host), path, request.method, request.headers, request.rel_url.raw_query_string
+            host_of(request.headers.get("Host", "")),
+            path,
+            request.method,
+            request.headers,
+            request.rel_url.raw_query_string,
         )
         if isinstance(found, Miss):
             return None, set(found.allow)

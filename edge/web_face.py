@@ -35,9 +35,12 @@ def context_for(context: ProxyContext | None, request: web.Request) -> ProxyCont
     if context is None or context.url is None:
         raise ValueError("the handler needs a ProxyContext with a target's URL before it is called")
     path, query_string = split_target(request.raw_path)
-    received = Received(request.headers, request.remote, request.scheme, request.host)
+    if not path.isascii():
+        path = canonical_text(path)
+    # Not request.host: without the field, that asks the machine for its own name.
+    received = Received(request.headers, request.remote, request.scheme, request.headers.get("Host", ""))
     headers = toolkit_headers(received, _authority(context.url))
-    ctx = context.copy_for(ProxyRequest(request, canonical_text(path), query_string, headers, context.url))
+    ctx = context.copy_for(ProxyRequest(request, path, query_string, headers, context.url))
     ctx.match_info = request.match_info
     return ctx
 

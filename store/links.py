@@ -16,10 +16,11 @@ from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import ReadOnlyError
 
 from store.connections import acquired, checked, disconnected, make_cluster_connection, make_connection
-from store.mapping import mapped
+from store.mapping import Progress, mapped
 from store.scripts import Ask
 
 Talk = Callable[[Ask], Awaitable[Any]]
+LEAST_TALK_S = 1.0
 
 
 class Link(Protocol):
@@ -73,19 +74,23 @@ class PoolLink:
 
 
 class ClusterLink:
-    """A Redis Cluster; the map of its slots is fetched in the background and shared by all callers."""
+    """A Redis Cluster; finding its slots and connecting to its nodes goes on in the background if it takes long."""
 
     def __init__(self, cluster: RedisCluster) -> None:
         self._cluster = cluster
         self._mapping: asyncio.Task[Any] | None = None
+        self._talking: set[asyncio.Task[Any]] = set()
 
     async def attempt(self, talk: Talk, timeout_s: float, *, is_write: bool) -> Any:
         """Let `talk` ask its commands; never takes longer than `timeout_s`. Raises StoreError."""
         with mapped() as progress:
+            # A task of its own: a caller that has no time left, or is gone, must not cut off a handshake that the next
+            # one needs; nor a reply, which would cost the connection.
+            task = asyncio.create_task(self._talk(talk, progress, max(timeout_s, LEAST_TALK_S), is_write=is_write))
+            self._talking.add(task)
+            task.add_done_callback(self._forget)
             async with asyncio.timeout(timeout_s):
-                await self._mapped_slots()
-                progress.sent_write = is_write
-                return await talk(self._cluster.execute_command)
+                return await asyncio.shield(task)
 
     async def new_connection(self) -> AbstractConnection:
         """Return a fresh, unconnected connection to any of the masters. Raises redis' own errors."""
@@ -94,20 +99,30 @@ class ClusterLink:
 
     async def aclose(self) -> None:
         """Close; safe to call twice."""
-        if self._mapping:
-            self._mapping.cancel()
-            await asyncio.gather(self._mapping, return_exceptions=True)
+        tasks = [*self._talking, *([self._mapping] if self._mapping else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._cluster.aclose()
+
+    async def _talk(self, talk: Talk, progress: Progress, timeout_s: float, *, is_write: bool) -> Any:
+        async with asyncio.timeout(timeout_s):
+            await self._mapped_slots()
+            progress.sent_write = is_write
+            return await talk(self._cluster.execute_command)
 
     async def _mapped_slots(self) -> None:
         if self._mapping is None or (self._mapping.done() and self._failed(self._mapping)):
             self._mapping = asyncio.create_task(self._fetch_map())
         if not self._mapping.done():
-            # Shielded: it takes longer than one request's deadline, and the next ones need it too.
-            await asyncio.shield(self._mapping)
+            await asyncio.shield(self._mapping)  # one for all who wait
 
     async def _fetch_map(self) -> None:
         await self._cluster.initialize()
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._talking.discard(task)
+        self._failed(task)  # looked at, as nobody else may
 
     @staticmethod
     def _failed(task: asyncio.Task[Any]) -> bool:

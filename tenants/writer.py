@@ -19,6 +19,7 @@ from tenants.actors import Actor, no_such_tenant
 from tenants.diff import Difference, find_differences
 from tenants.errors import CONTENDED, DOMAIN_CLAIMED, PRECONDITION_FAILED, Refused
 from tenants.ownership import reconcile, refuse_vouching
+from tenants.turns import Turns
 
 MAX_ATTEMPTS = 20
 MAX_PAUSE_S = 0.02
@@ -146,6 +147,7 @@ class Writer:
         self._catalog = catalog
         self.now_ms = now_ms
         self._pause_s = pause_s or _full_jitter_s
+        self._turns = Turns()
 
     async def read(self, tenant: str) -> Current:
         """Return what is there; a record that cannot be read is replaced by the last one in history that can."""
@@ -163,19 +165,23 @@ class Writer:
         `edit` is called once per try with what is there now, and refuses by raising. Raises `Refused` with 412 when
         the expectation is not met, 409 when a host belongs to somebody else or every try met another writer.
         """
-        for attempt in range(MAX_ATTEMPTS):
-            current = await self.read(write.tenant)
-            _check(write, current)
-            plan = decide(write, current, edit(current), self.now_ms())
-            if write.options.is_dry_run:
-                await self._refuse_claimed(write.tenant, plan)
-            if write.options.is_dry_run or not plan.is_changed:
-                return _receipt(write, current, plan)
-            try:
-                return await self._commit(write, current, plan)
-            except RevisionConflict:
-                await asyncio.sleep(self._pause_s(attempt))
+        async with self._turns.take(write.tenant):
+            for attempt in range(MAX_ATTEMPTS):
+                try:
+                    return await self._attempt(write, edit)
+                except RevisionConflict:
+                    await asyncio.sleep(self._pause_s(attempt))
         raise Refused(CONTENDED, f"tenant {write.tenant!r} is being changed by others; nothing was written, try again")
+
+    async def _attempt(self, write: Write, edit: Edit) -> Receipt:
+        current = await self.read(write.tenant)
+        _check(write, current)
+        plan = decide(write, current, edit(current), self.now_ms())
+        if write.options.is_dry_run:
+            await self._refuse_claimed(write.tenant, plan)
+        if write.options.is_dry_run or not plan.is_changed:
+            return _receipt(write, current, plan)
+        return await self._commit(write, current, plan)
 
     async def _commit(self, write: Write, current: Current, plan: Plan) -> Receipt:
         change = Change(

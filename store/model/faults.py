@@ -52,11 +52,12 @@ class Found(NamedTuple):
 
 def faults_of(found: Iterable[Found], raw: object) -> list[Fault]:
     """Put what was found in the order of the document, each once, at most `MAX_FAULTS` and a line for the rest."""
-    inside = _Positions(raw)
-    ordered = sorted(dict.fromkeys((item.loc, item.message, item) for item in found), key=lambda it: inside.of(it[0]))
+    positions = _Positions(raw)
+    unique = {(item.loc, item.message): item for item in found}
+    ordered = sorted(unique.values(), key=lambda item: positions.of(item.loc))
     faults = [
         Fault(path_of(item.loc), item.message + (did_you_mean(item.name, item.known) if at < _MAX_SUGGESTIONS else ""))
-        for at, (_, _, item) in enumerate(ordered[:MAX_FAULTS])
+        for at, item in enumerate(ordered[:MAX_FAULTS])
     ]
     if len(ordered) > MAX_FAULTS:
         faults.append(Fault("", f"and {len(ordered) - MAX_FAULTS} faults more"))

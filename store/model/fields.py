@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+from store.model.faults import shown
+
+MAX_VALUE_LENGTH = 4096
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
-_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]{0,4096}")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _PARAM = re.compile(r"[^\x00-\x20\x7f&=#]{1,256}")
 _METHOD = re.compile(r"[A-Z][A-Z0-9-]{0,31}")
 
@@ -13,41 +16,60 @@ _METHOD = re.compile(r"[A-Z][A-Z0-9-]{0,31}")
 def check_field_name(name: str) -> str:
     """Give the name of a header field back (RFC 9110 section 5.1), or raise ValueError."""
     if _TOKEN.fullmatch(name) is None:
-        raise ValueError(f"not a header field's name: {name!r}")
+        raise ValueError(f"not a header field's name: {shown(name)}")
     return name
 
 
 def check_field_value(value: str) -> str:
-    """Give the value of a header field back (RFC 9110 section 5.5), or raise ValueError."""
-    if _VALUE.fullmatch(value) is None or value != value.strip():
-        raise ValueError("a header field's value has no control character and no space around it")
+    """Give the value of a header field back (RFC 9110 section 5.5), or raise ValueError.
+
+    The message never repeats the value: it may be a password.
+    """
+    if len(value) > MAX_VALUE_LENGTH:
+        raise ValueError(f"a header field's value is at most {MAX_VALUE_LENGTH} characters long")
+    if _CONTROL.search(value) is not None:
+        raise ValueError("a header field's value has no line break and no other control character")
+    if value != value.strip(" \t"):
+        raise ValueError("a header field's value has no space around it")
     return value
 
 
 def check_param_name(name: str) -> str:
     """Give the name of a query parameter back, or raise ValueError."""
     if _PARAM.fullmatch(name) is None:
-        raise ValueError(f"not a query parameter's name: {name!r}")
+        raise ValueError(f"not a query parameter's name: {shown(name)}")
     return name
+
+
+def check_line(text: str) -> str:
+    """Give a text back that fits on one line of a terminal, or raise ValueError."""
+    if not text.isprintable():
+        raise ValueError("has a line break or another character that cannot be printed")
+    return text
 
 
 def check_method(method: str) -> str:
     """Give a method back (RFC 9110 section 9), or raise ValueError; methods are case-sensitive."""
     if _METHOD.fullmatch(method) is None:
         hint = f"; did you mean {method.upper()!r}?" if _METHOD.fullmatch(method.upper()) else ""
-        raise ValueError(f"not a method: {method!r}{hint}")
+        raise ValueError(f"not a method: {shown(method)}{hint}")
     if method in ("TRACE", "CONNECT"):
         raise ValueError(f"the edge does not forward {method}")
     return method
 
 
-# What the edge itself says or frames; a rule for one of these would be undone or would break the message.
+# What frames a message or concerns one connection (RFC 9110 section 7.6.1): a rule for one of these would be undone on
+# the way, or would break the message.
 _FRAMING = frozenset(
     {
         "connection",
         "content-length",
         "expect",
+        "http2-settings",
         "keep-alive",
+        "proxy-authenticate",
+        "proxy-authentication-info",
+        "proxy-authorization",
         "proxy-connection",
         "te",
         "trailer",
@@ -55,16 +77,23 @@ _FRAMING = frozenset(
         "upgrade",
     }
 )
-_IDENTITY = frozenset({"forwarded", "traceparent", "tracestate", "x-request-id"})
+# What the edge says of a request, and of its answer.
+_OF_REQUESTS = frozenset({"forwarded", "traceparent", "tracestate", "x-request-id"})
+_OF_ANSWERS = frozenset({"ratelimit", "ratelimit-policy", "x-request-id"})
 
 
 def is_reserved_for_requests(name: str) -> bool:
     """Say whether only the edge may set or remove this field of a request."""
-    key = name.lower().replace("_", "-")
-    return key in _FRAMING or key in _IDENTITY or key.startswith(("x-portico-", "x-forwarded-"))
+    key = _folded(name)
+    return key in _FRAMING or key in _OF_REQUESTS or key.startswith(("x-portico-", "x-forwarded-"))
 
 
 def is_reserved_for_answers(name: str) -> bool:
     """Say whether only the edge may set or remove this field of an answer."""
-    key = name.lower().replace("_", "-")
-    return key in _FRAMING or key in ("ratelimit", "ratelimit-policy", "x-request-id")
+    key = _folded(name)
+    return key in _FRAMING or key in _OF_ANSWERS
+
+
+def _folded(name: str) -> str:
+    """Spell a name as the most careless server reads it: many take "_" for "-"."""
+    return name.lower().replace("_", "-")

@@ -1,4 +1,4 @@
-"""The parts of a tenant's document: frozen models with the document's own spelling as aliases.
+"""What the parts of a tenant's document are made of: frozen models with the document's own spelling as aliases.
 
 Each value that people write as text (a duration, a size, a rate, a path) is parsed here, once, and written back in the
 same spelling by `dump_document`.
@@ -7,6 +7,8 @@ same spelling by `dump_document`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import (
@@ -15,15 +17,19 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
     StrictStr,
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic_core import CoreSchema
 
 from store.model.fields import check_field_name, check_field_value, check_param_name
-from store.model.hosts import normalise_host
+from store.model.hosts import parse_domain
 from store.model.units import format_duration, format_size, parse_duration_s, parse_size_bytes
+
+MAX_DURATION_S = 86_400.0
 
 Name = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
 
@@ -34,19 +40,41 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
+@cache
+def spelling_of(part: type[Part]) -> tuple[str, ...]:
+    """Give the names of a part's fields as documents use them."""
+    return tuple(field.alias or name for name, field in part.model_fields.items())
+
+
 def as_text(raw: object, example: str) -> str:
-    """Give a text back; ValueError with an example for anything else."""
+    """Give a text back, or raise ValueError with what it might have been."""
     if not isinstance(raw, str):
         raise ValueError(f"expected text such as {example}")
     return raw
 
 
+def _given(raw: object) -> object:
+    if raw is None:
+        raise ValueError("is empty: give it a value, or leave it out")
+    return raw
+
+
+# For a field that may be left out. A blank value is nobody's intention: `domains:` with nothing after it is not "all".
+Given = BeforeValidator(_given)
+
+
+def _duration(raw: object) -> float:
+    seconds = parse_duration_s(as_text(raw, "2s"))
+    if seconds > MAX_DURATION_S:
+        raise ValueError("a duration is at most 1d here")
+    return seconds
+
+
 Seconds = Annotated[
     float,
-    BeforeValidator(lambda raw: parse_duration_s(as_text(raw, "2s"))),
-    Field(le=86_400.0),
+    BeforeValidator(_duration),
     PlainSerializer(format_duration),
-    WithJsonSchema({"type": "string", "description": "a duration", "examples": ["500ms", "2s", "1m"]}),
+    WithJsonSchema({"type": "string", "description": "A duration.", "examples": ["500ms", "2s", "1m"]}),
 ]
 
 
@@ -60,38 +88,54 @@ Size = Annotated[
     int,
     BeforeValidator(_size),
     PlainSerializer(format_size),
-    WithJsonSchema({"type": ["string", "integer"], "description": "a size", "examples": ["10MiB", 65536]}),
+    WithJsonSchema({"type": ["string", "integer"], "description": "A size.", "examples": ["10MiB", 65536]}),
 ]
 
 
-def long_form(raw: object, shorthand: str) -> object:
-    """Let a part be written as one text: its `shorthand` field."""
-    if isinstance(raw, str):
-        return {shorthand: raw}
-    if not isinstance(raw, Mapping | Part):
-        raise ValueError(f"expected text, or a mapping with {shorthand!r}")
-    return raw
+@dataclass(frozen=True, slots=True)
+class Shorthand:
+    """Marks a part that may be written as one text: its field of this name."""
+
+    field: str
+
+    def long_form(self, raw: object) -> object:
+        """Give the mapping that a text stands for, and anything else that can be a part as it is."""
+        if isinstance(raw, str):
+            return {self.field: raw}
+        if not isinstance(raw, Mapping | Part):
+            raise ValueError(f"expected text, or a mapping with {self.field!r}")
+        return raw
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        part = handler(schema)
+        text = handler.resolve_ref_schema(part)["properties"][self.field]
+        return {"anyOf": [text, part]}
 
 
-Host = Annotated[
+Domain = Annotated[
     StrictStr,
-    AfterValidator(normalise_host),
+    AfterValidator(parse_domain),
     WithJsonSchema({"type": "string", "examples": ["shop.acme.com", "*.acme.app"]}),
 ]
 FieldName = Annotated[StrictStr, AfterValidator(check_field_name)]
 FieldValue = Annotated[StrictStr, AfterValidator(check_field_value)]
 ParamName = Annotated[StrictStr, AfterValidator(check_param_name)]
+Text = Annotated[StrictStr, Field(max_length=4096)]
 
 
-def _url_path(path: str) -> str:
-    if not path.startswith("/") or any(c <= " " or c == "\x7f" or c == "#" for c in path):
+def _path(path: str) -> str:
+    if not path.startswith("/"):
         raise ValueError("expected a path that begins with '/'")
+    if not path.isascii() or not path.isprintable() or " " in path or "#" in path:
+        raise ValueError("characters that are not allowed in a path: percent-encode them")
     return path
 
 
-UrlPath = Annotated[StrictStr, AfterValidator(_url_path), Field(max_length=1024)]
+def _path_alone(path: str) -> str:
+    if "?" in path:
+        raise ValueError("expected a path without a query")
+    return _path(path)
 
 
-def aliases_of(part: type[Part]) -> dict[str, Any]:
-    """Give the fields of a part by the names that documents use."""
-    return {field.alias or name: field for name, field in part.model_fields.items()}
+PathAndQuery = Annotated[StrictStr, Field(max_length=1024), AfterValidator(_path)]
+PathAlone = Annotated[StrictStr, Field(max_length=1024), AfterValidator(_path_alone)]

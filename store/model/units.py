@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)")
-_DURATION_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_SIZE = re.compile(r"(\d{1,15})(B|KiB|MiB|GiB|kB|MB|GB)?")
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
+_DURATION_US = {"ms": 10**3, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6, "d": 86_400 * 10**6}
+_SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB|kB|MB|GB)?")
 _SIZE_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
-_RATE = re.compile(r"(\d{1,12})/(s|m|h|d|second|minute|hour|day)")
+_RATE = re.compile(r"([0-9]{1,12})/(s|m|h|d|second|minute|hour|day)")
 _PERIOD_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+MAX_SIZE_BYTES = 2**40
 MAX_RATE_PER_S = 1_000_000
 
 
@@ -24,32 +25,34 @@ class Rate:
 
 
 def parse_duration_s(text: str) -> float:
-    """Read "2s", "500ms", "1.5m", "1h"; ValueError otherwise, and for zero."""
+    """Read "2s", "500ms", "1.5m", "1h", "1d", to the microsecond; ValueError otherwise, and for zero."""
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError("expected a duration such as 500ms, 2s, 1m or 1h")
-    seconds = float(match[1]) * _DURATION_S[match[2]]
-    if seconds <= 0:
+    microseconds = round(Decimal(match[1]) * _DURATION_US[match[2]])
+    if microseconds == 0:
         raise ValueError("a duration is longer than zero")
-    return seconds
+    return microseconds / 10**6
 
 
 def format_duration(seconds: float) -> str:
     """Write a duration in its largest whole unit: 90 -> "90s", 120 -> "2m", 0.5 -> "500ms"."""
-    for unit in ("d", "h", "m", "s"):
-        count = seconds / _DURATION_S[unit]
-        if count >= 1 and count == math.floor(count):
-            return f"{int(count)}{unit}"
-    milliseconds = round(seconds * 1000, 6)
-    return f"{milliseconds:.6f}".rstrip("0").rstrip(".") + "ms"
+    microseconds = round(seconds * 10**6)
+    for unit in ("d", "h", "m", "s", "ms"):
+        if microseconds % _DURATION_US[unit] == 0:
+            return f"{microseconds // _DURATION_US[unit]}{unit}"
+    return f"{microseconds // 1000}.{microseconds % 1000:03}".rstrip("0") + "ms"
 
 
 def parse_size_bytes(text: str) -> int:
-    """Read "10MiB", "512KiB", "1GB" or plain bytes; ValueError otherwise."""
+    """Read "10MiB", "512KiB", "1GB" or plain bytes; ValueError otherwise, and beyond 1 TiB."""
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError("expected a size such as 10MiB, 512KiB, 1GB or a number of bytes")
-    return int(match[1]) * _SIZE_BYTES[match[2] or "B"]
+    size_bytes = int(match[1]) * _SIZE_BYTES[match[2] or "B"]
+    if size_bytes > MAX_SIZE_BYTES:
+        raise ValueError(f"a size is at most {format_size(MAX_SIZE_BYTES)}")
+    return size_bytes
 
 
 def format_size(size_bytes: int) -> str:
@@ -69,7 +72,7 @@ def parse_rate(text: str) -> Rate:
     if rate.count == 0:
         raise ValueError("a rate admits at least one")
     if rate.count / rate.period_s > MAX_RATE_PER_S:
-        raise ValueError("a rate is at most 1000000/s")
+        raise ValueError(f"a rate is at most {MAX_RATE_PER_S}/s")
     return rate
 
 

@@ -31,7 +31,7 @@ class Page(Given, Generic[Item]):
     """Some items of a longer list."""
 
     @classmethod
-    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
         """`Page[KeyAnswer]` is KeyAnswerPage to the readers of the OpenAPI document."""
         return f"{params[0].__name__}Page"
 

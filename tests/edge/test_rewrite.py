@@ -25,6 +25,8 @@ from store.model import RouteRewrite
         ("/", "/api", "/users", "/api/users"),
         ("/", "/api", "/", "/api/"),
         ("/caf\u00e9", "/bar", "/caf%C3%A9/x", "/bar/x"),
+        ("/caf\u00e9", "/bar", "/caf%c3%a9/x", "/bar/x"),
+        ("/a", "/b", "/c%c3%a9", "/c%c3%a9"),
         ("/a", "/b", "/a%20b", "/a%20b"),
         ("/a", "/b", "/a/x%2Fy", "/b/x%2Fy"),
     ],

@@ -69,7 +69,9 @@ class ReplicaProcess(RedisProcess):
             with redis.Redis.from_url(self.url) as raw:
                 raw.replicaof("127.0.0.1", self._master.port)
             with redis.Redis.from_url(self._master.url) as raw:
-                wait_until(lambda: raw.info("replication").get("slave0", {}).get("state") == "online")
+                # A confirmed write is the only sure sign: a replica is called online before it is sent anything.
+                wait_until(lambda: bool(raw.set("nudge", 1)) and raw.wait(1, 1000) == 1)
+                raw.delete("nudge")
         except BaseException:
             self.close()
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,7 @@ from tests.fakes.tls_front import make_certificate, tls_front
 async def whole_store(url: str) -> None:
     """Everything the store does, once."""
     async with connect(url, "control") as control, connect(url, "feed") as feed, connect(url, "data") as data:
+        await connected(data)
         catalog = Catalog(control)
         wake_ups = Feed(feed).wake_ups()
         assert [(await anext(wake_ups)).reason for _ in range(2)] == ["start", "start"]
@@ -49,12 +50,21 @@ async def whole_store(url: str) -> None:
         assert [(each.admitted, each.source) for each in decisions] == [(True, "store"), (False, "store")]
 
 
+async def connected(client: Client) -> None:
+    """Return when the request path has its connection: a handshake may take longer than one request may."""
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(StoreUnavailable):
+                return await client.ping()
+
+
 async def test_the_whole_store_works_on_a_cluster(tmp_path: Path) -> None:
     with ClusterProcess(tmp_path) as process:
         url = process.cluster_url
         await whole_store(url)
         async with connect(url, "data") as lane, connect(url, "control") as client:
             await client.ping()
+            await connected(lane)
             assert await lane.ask("GET", "a") is None
             process.pause()
             try:

@@ -131,6 +131,27 @@ async def test_an_idle_connection_that_the_target_had_closed_costs_the_client_no
             assert upstream.target(0).standing.failures_in_a_row == 0
 
 
+async def test_after_one_idle_connection_the_others_are_not_trusted_either() -> None:
+    connections = 0
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        number = connections
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number)
+        await reader.read(1)  # a second request ends it
+        writer.close()
+
+    server = await asyncio.start_server(answer_once, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, running(url, retry={"attempts": 0}) as upstream:
+        responses = [await upstream.send(), await upstream.send()]
+        assert [await response.load_content() for response in responses] == [b"1", b"2"]
+        assert upstream.target(0).pool.idle_count == 2
+        assert await upstream.ask() == (200, b"3")
+
+
 async def test_a_post_on_an_idle_connection_that_was_closed_is_not_sent_twice() -> None:
     async with running_evil_origin(*OK_THEN_RESET) as evil, running(evil.url) as upstream:
         await upstream.ask()

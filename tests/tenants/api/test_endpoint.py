@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from urllib.parse import urlsplit
 
 import pytest
@@ -177,3 +178,46 @@ async def test_a_chunked_body_over_the_limit_is_413_before_it_ends(acme: Plane) 
     assert answer.startswith(b"HTTP/1.1 413 ")
     writer.close()
     await writer.wait_closed()
+
+
+PATHS = (
+    b"/v1/tenants/%s", b"/v1/tenants/acme/domains/%s", b"/v1/tenants/%s/domains/x/verify", b"/v1/tenants/acme/keys/%s",
+    b"/v1/tokens/%s", b"/v1/tenants?cursor=%s", b"/v1/tenants/acme/keys?cursor=%s", b"/v1/audit?cursor=%s",
+    b"/v1/tenants?limit=%s", b"/v1/tenants/acme?wait=fleet&timeout=%s", b"/v1/tenants/%s/rollback", b"/%s",
+)  # fmt: skip
+PIECES = (
+    b"acme", b"%ff", b"\xff", b"%00", b"%ed%a0%80",
+    b"%2f", b"%2e%2e", b"..", b"*", b"a" * 3000, b"\xc3\xbc", b"%c3%bc",
+    b"{}", b"[::1]", b"%0d%0a", b"%", b"%zz", b"xn--", b"a.test:80", b"1-1",
+)  # fmt: skip
+RAW_BODIES = (
+    b"", b"{}", b'{"host": "\\u0000"}',
+    b'{"name": "\\u0000", "tenant": "\\u0000"}', b'{"revision": 1}', b'{"tenant": 5}',
+    b'{"domains": [1, null, {}, [], {"host": null}]}', b'{"routes": [{"name": "x", "path": "/{a:[}", "upstream": "x"}]}',
+    b'{"auth": {"k": {"type": "jwt"}}, "limits": {"x": {"quota": "1/month", "by": {"claim": "x"}}}}',
+)  # fmt: skip
+FIELDS = (b"", b"If-Match: \xff\r\n", b'If-Match: "99999999999999999999"\r\n', b"If-None-Match: *\r\n")
+TOKENS = (*[OPERATOR.encode()] * 6, b"\xff\xfe", b"\xc3\xbc")
+
+
+async def test_no_request_however_odd_is_our_own_fault(acme: Plane) -> None:
+    chance = random.Random(2026)
+    for _ in range(400):
+        method = chance.choice((b"GET", b"PUT", b"PATCH", b"POST", b"DELETE"))
+        pattern, body = chance.choice(PATHS), chance.choice(RAW_BODIES)
+        path = pattern.replace(b"%s", chance.choice(PIECES))
+        head = b"%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %s\r\n" % (
+            method, path, chance.choice(TOKENS),
+        )  # fmt: skip
+        status = await _status_of(acme, head + chance.choice(FIELDS), body)
+        assert 200 <= status < 500, (method, path, body, status)
+
+
+async def _status_of(plane: Plane, head: bytes, body: bytes) -> int:
+    parts = urlsplit(plane.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return int(answer.split(b" ", 2)[1])
