@@ -7,7 +7,6 @@ by. A concern that a route does not have costs its requests nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 from edge.client_edge.admission import limit_body, refuse_upgrades
@@ -64,17 +63,22 @@ class CompiledTenant:
 
 
 def compile_tenant(document: TenantDocument, hosts: Iterable[str], revision: int, parts: Parts) -> CompiledTenant:
-    """Compile a checked document for the hosts it is served on; without any, nothing is held and no target checked."""
-    hosts = tuple(hosts)
-    upstreams = document.upstreams if hosts else {}
-    with ExitStack() as held:  # what is held is given back when anything here fails
-        groups: dict[str, UpstreamGroup] = {}
-        for name, upstream in upstreams.items():
-            groups[name] = UpstreamGroup(document.tenant, name, upstream, parts.targets)
-            held.callback(groups[name].close)
-        routes = document.routes if hosts else ()
-        rows = {route.name: _row(document, route, groups, revision, parts) for route in routes}
-        return CompiledTenant(_tables(document, hosts, rows), held.pop_all().close)
+    """Compile a checked document for the hosts it is served on; what was taken is given back when that fails."""
+    tenant = document.tenant
+    groups: dict[str, UpstreamGroup] = {}
+
+    def release() -> None:
+        for group in groups.values():
+            group.close()
+
+    try:
+        for name, upstream in document.upstreams.items():
+            groups[name] = UpstreamGroup(tenant, name, upstream, parts.targets)
+        rows = {route.name: _row(document, route, groups, revision, parts) for route in document.routes}
+        return CompiledTenant(_tables(document, hosts, rows), release)
+    except BaseException:
+        release()
+        raise
 
 
 def _tables(document: TenantDocument, hosts: Iterable[str], rows: Mapping[str, TableRow]) -> dict[str, DomainTable]:

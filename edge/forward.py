@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from aiohttp.streams import StreamReader
 
-from edge.answer import protocol_error
+from edge.answer import UpstreamError, protocol_error
 from edge.context import BodyReader, ProxyContext, ProxyRequest, ProxyResponse
 from edge.errors import EdgeError
 from edge.framing import LAST_CHUNK, BodyPlan, Framing, chunk, plan_request_body, serialize_head
@@ -73,10 +73,10 @@ class UpstreamBody:
             return b""
         try:
             data = await self._payload.readany()
-        except EdgeError:
+        except UpstreamError:
             self._end(BROKEN)
             raise
-        except BaseException:
+        except BaseException:  # the client's own doing: its upload failed, or it has gone
             self._end(ABORTED)
             raise
         if not data:

@@ -18,6 +18,7 @@ from edge.answer import UpstreamError
 from edge.transport import UpstreamConnection
 
 IPAddress = IPv4Address | IPv6Address
+RESOLVED_FOR_S = 5.0
 MAX_IDLE_S = 50.0  # below the 60 s and 75 s after which common servers close an idle connection on their side
 
 
@@ -52,6 +53,8 @@ class ConnectionPool:
         self._max_idle = max_idle
         self._idle: list[UpstreamConnection] = []
         self._is_closed = False
+        self._addresses: tuple[IPAddress, ...] = ()
+        self._resolve_again_at_s = 0.0
 
     @property
     def idle_count(self) -> int:
@@ -91,7 +94,7 @@ class ConnectionPool:
         loop = asyncio.get_running_loop()
         address = self.address
         last_error: OSError | None = None
-        for ip in await _resolve(loop, address):
+        for ip in await self._resolved(loop):
             if not self._allow(ip):
                 last_error = last_error or PermissionError("address not allowed by the egress filter")
                 continue
@@ -109,6 +112,18 @@ class ConnectionPool:
                 return connection
         raise last_error or OSError("the name has no address")
 
+    async def _resolved(self, loop: asyncio.AbstractEventLoop) -> tuple[IPAddress, ...]:
+        """Give the name's addresses, those of a moment ago for a while, and the last good ones while DNS is down."""
+        if self._addresses and loop.time() < self._resolve_again_at_s:
+            return self._addresses
+        try:
+            self._addresses = await _resolve(loop, self.address)
+        except OSError:
+            if not self._addresses:
+                raise
+        self._resolve_again_at_s = loop.time() + RESOLVED_FOR_S
+        return self._addresses
+
     def _take_back(self, connection: UpstreamConnection) -> None:
         if self._is_closed or len(self._idle) >= self._max_idle:
             connection.abort()
@@ -116,12 +131,12 @@ class ConnectionPool:
             self._idle.append(connection)
 
 
-async def _resolve(loop: asyncio.AbstractEventLoop, address: Address) -> list[IPAddress]:
+async def _resolve(loop: asyncio.AbstractEventLoop, address: Address) -> tuple[IPAddress, ...]:
     try:
-        return [ip_address(address.host)]
+        return (ip_address(address.host),)
     except ValueError:
         infos = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    return [ip_address(info[4][0]) for info in infos]
+    return tuple(ip_address(info[4][0]) for info in infos)
 
 
 @lru_cache(maxsize=1)

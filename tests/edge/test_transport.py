@@ -290,6 +290,21 @@ async def test_a_name_is_checked_by_the_address_it_resolves_to() -> None:
     assert isinstance(caught.value.__cause__, PermissionError)
 
 
+async def test_the_last_good_addresses_serve_while_names_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+    async with target(answers(ok)) as pool:
+        named = ConnectionPool(Address("localhost", pool.address.port), connect_timeout_s=2.0, allow=is_loopback)
+        assert await ask(await named.acquire()) == b"ok"
+        monkeypatch.setattr("edge.pool.RESOLVED_FOR_S", 0.0)
+        named._resolve_again_at_s = 0.0
+        named.address = Address("name.invalid", pool.address.port)
+        assert await ask(await named.acquire()) == b"ok"
+        unknown = ConnectionPool(named.address, connect_timeout_s=2.0, allow=is_loopback)
+        with pytest.raises(UpstreamError) as caught:
+            await unknown.acquire()
+        assert caught.value.code == "upstream_connect"
+
+
 def _a_closed_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
