@@ -64,6 +64,9 @@ class CompiledTenant:
 
 def compile_tenant(document: TenantDocument, hosts: Iterable[str], revision: int, parts: Parts) -> CompiledTenant:
     """Compile a checked document for the hosts it is served on; what was taken is given back when that fails."""
+    hosts = tuple(hosts)
+    if not hosts:
+        return CompiledTenant({}, lambda: None)  # disabled, or nothing verified: no target is held, none is checked
     tenant = document.tenant
     groups: dict[str, UpstreamGroup] = {}
 

@@ -86,7 +86,9 @@ class EdgeService:
             served.error = error
             await exchange.refuse(error)
         except web.HTTPException as answer:  # a middleware's early answer, in the toolkit's manner
-            await exchange.respond(ProxyResponse.of(answer.status, answer.headers, (answer.text or "").encode()))
+            response = ProxyResponse.of(answer.status, answer.headers, (answer.text or "").encode())
+            response.headers[REQUEST_ID] = origin.request_id
+            await exchange.respond(response)
         except (ConnectionError, asyncio.CancelledError):
             served.is_client_gone = True
             raise

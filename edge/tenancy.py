@@ -90,9 +90,12 @@ class Tenancy:
 
     def compile_now(self, lazy: LazyTenant) -> CompiledTenant:
         """Compile a tenant that is called for the first time; EdgeError when its record cannot be used."""
+        if lazy.is_refused:  # once is enough: a stranger's broken document must not cost a compilation a request
+            raise EdgeError("no_target", "the tenant's document cannot be used")
         try:
             compiled = self._compile(lazy.tenant, lazy.revision, lazy.envelope)
         except Exception as error:
+            lazy.is_refused = True
             self._refuse(lazy.tenant, lazy.revision, error)
             raise EdgeError("no_target", "the tenant's document cannot be used") from error
         if self._held.get(lazy.tenant) is lazy:
@@ -125,12 +128,13 @@ class Tenancy:
 class LazyTenant:
     """A tenant's record, opened and not yet decoded."""
 
-    __slots__ = ("_tenancy", "envelope", "revision", "tenant")
+    __slots__ = ("_tenancy", "envelope", "is_refused", "revision", "tenant")
 
     def __init__(self, tenant: str, revision: int, envelope: Envelope, tenancy: Tenancy) -> None:
         self.tenant = tenant
         self.revision = revision
         self.envelope = envelope
+        self.is_refused = False
         self._tenancy = tenancy
 
     def table(self, host: str) -> DomainTable:

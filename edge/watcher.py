@@ -89,6 +89,9 @@ class Watcher:
             await self.catch_up()
         except StoreError as error:
             self._note(store_error=str(error))
+        except Exception as error:  # a worker that stopped following would serve yesterday's routes and say nothing
+            log.exception("changes cannot be followed")
+            self._note(store_error=f"changes cannot be followed: {type(error).__name__}")
 
     async def catch_up(self) -> None:
         """Apply all that came after the position; StoreError when the store cannot be asked."""
