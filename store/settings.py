@@ -119,7 +119,7 @@ class Settings:
         "edge", "PORTICO_MAX_CONNECTIONS", "--max-connections", "10000", "connections",
         read=read_whole(1, 1_000_000), help="client connections of one worker; more are closed at once")
     egress_allow: tuple[Network, ...] = _setting(
-        "edge control", "PORTICO_EGRESS_ALLOW", "--egress-allow", "", "CIDRs", read=read_networks,
+        "edge", "PORTICO_EGRESS_ALLOW", "--egress-allow", "", "CIDRs", read=read_networks,
         help="networks that tenants' upstreams may be in although they are private")
     trusted_proxies: tuple[Network, ...] = _setting(
         "edge", "PORTICO_TRUSTED_PROXIES", "--trusted-proxies", "", "CIDRs", read=read_networks,

@@ -120,10 +120,12 @@ class _Dev:
             Program("sample upstream", "loadtest.origin", arguments, {}, "listens on http://", PROJECT)
         )
 
+    # Redis' address and the token go by the environment: a command line can be read by every user of the machine.
+
     def _control(self, redis_url: str) -> Program:
-        arguments = ("control", "--listen", f"{LOOPBACK}:{self._settings.dev_admin_port}")
-        env = {**_plane_env(redis_url), "PORTICO_BOOTSTRAP_TOKEN": self._token}
-        return Program("control plane", "tenants", arguments, env, " at http://")
+        arguments = ("--listen", f"{LOOPBACK}:{self._settings.dev_admin_port}")
+        env = {"PORTICO_REDIS_URL": redis_url, "PORTICO_BOOTSTRAP_TOKEN": self._token}
+        return Program("control plane", "tenants.control", arguments, env, " at http://")
 
     def _edge(self, redis_url: str) -> Program:
         arguments = {
@@ -135,7 +137,9 @@ class _Dev:
             "--drain-grace": "5s",
         }
         words = [word for pair in arguments.items() for word in pair]
-        return Program("edge", "edge", words, _plane_env(redis_url), " serves http://")
+        networks = filter(None, (LOOPBACK_NETWORKS, os.environ.get("PORTICO_EGRESS_ALLOW")))
+        env = {"PORTICO_REDIS_URL": redis_url, "PORTICO_EGRESS_ALLOW": ",".join(networks)}
+        return Program("edge", "edge", words, env, " serves http://")
 
     async def _unless_stopped(self, task: asyncio.Task[str] | asyncio.Task[None]) -> bool:
         """Wait for the task or for Ctrl-C; True, with the task's error raised, when it was the task."""
@@ -165,12 +169,6 @@ def check_ports(settings: Settings) -> None:
             except OSError as error:
                 why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
                 raise DevError(f"port {port} {why}; choose another with {flag}") from error
-
-
-def _plane_env(redis_url: str) -> dict[str, str]:
-    """Tell both planes their store by the environment: a command line can be read by every user of the machine."""
-    networks = filter(None, (LOOPBACK_NETWORKS, os.environ.get("PORTICO_EGRESS_ALLOW")))
-    return {"PORTICO_REDIS_URL": redis_url, "PORTICO_EGRESS_ALLOW": ",".join(networks)}
 
 
 def _portico() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from store.catalog import Catalog, Head
 from store.fleet import Fleet, FleetState, WorkerReport
@@ -36,12 +36,9 @@ class FleetView:
         head = await self._catalog.head()  # after the workers: none of them can be ahead of it
         return Nodes(head.epoch, head.revision, tuple(workers))
 
-    async def wait(self, actor: Actor, revision: int, timeout_s: float, tenant: str | None) -> FleetState:
+    async def wait(self, revision: int, timeout_s: float, tenant: str | None) -> FleetState:
         """Return when every live worker has applied or refused `revision`, or after `timeout_s` seconds.
 
-        `tenant`: whose change it was, None when nobody's in particular.
+        `tenant`: whose change it was, so that no other tenant's troubles are told; None when it was nobody's.
         """
-        state = await self._fleet.wait(revision, timeout_s, tenant)
-        if actor.is_operator:
-            return state
-        return replace(state, refused=tuple(one for one in state.refused if one.tenant == actor.tenant))
+        return await self._fleet.wait(revision, timeout_s, tenant)

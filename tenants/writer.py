@@ -205,7 +205,11 @@ class Writer:
             raise Refused(DOMAIN_CLAIMED, f"already claimed: {', '.join(taken)}")
 
     async def _last_good(self, tenant: str) -> TenantRecord | None:
-        for info in await self._catalog.history(tenant):
+        try:
+            history = await self._catalog.history(tenant)
+        except RecordUnreadable:
+            return None
+        for info in history:
             try:
                 return await self._catalog.record_at(tenant, info.revision)
             except RecordUnreadable:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 import stat
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import typer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from edge.errors import ERRORS
 from edge.telemetry.metrics import METRICS
-from store.settings import SETTINGS, Setting
+from store.settings import SETTINGS, Plane, Setting
+from tenants.cli import app
 from tests.fakes.dev import RunningDev, running_dev, shell
 from tests.fakes.source import PACKAGES, ROOT, modules
 
@@ -40,11 +45,13 @@ def test_the_readme_lists_no_setting_that_does_not_exist() -> None:
     assert listed == [setting.env for setting in SETTINGS]
 
 
-def test_every_setting_is_read_somewhere() -> None:
-    code = "\n".join(
-        (ROOT / module.path).read_text() for module in modules(*PACKAGES) if module.name != "store.settings"
-    )
-    assert not [setting.name for setting in SETTINGS if f".{setting.name}" not in code]
+@pytest.mark.parametrize(
+    ("plane", "package"), [("edge", "edge"), ("control", "tenants"), ("cli", "tenants"), ("dev", "tenants")]
+)
+def test_every_setting_has_an_effect_on_its_plane(plane: Plane, package: str) -> None:
+    code = "\n".join((ROOT / module.path).read_text() for module in modules(package))
+    mine = [setting.name for setting in SETTINGS if plane in setting.planes]
+    assert not [name for name in mine if f"ettings.{name}" not in code]
 
 
 def test_the_edges_readme_lists_every_metric() -> None:
@@ -56,6 +63,31 @@ def test_the_edges_readme_lists_every_metric() -> None:
 def test_the_edges_readme_lists_every_error_code() -> None:
     listed = dict(re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \|", EDGE, re.MULTILINE))
     assert listed == {code: str(kind.status) for code, kind in ERRORS.items()}
+
+
+def commands() -> list[str]:
+    tree = typer.main.get_command(app)
+    assert isinstance(tree, typer.core.TyperGroup)
+    return sorted(tree.commands)
+
+
+@pytest.mark.parametrize("name", commands())
+def test_the_readme_lists_every_command(name: str) -> None:
+    assert re.search(rf"`{name}[` ]", README.partition("## Commands")[2].partition("\n## ")[0])
+
+
+def test_every_dependency_is_bounded_locked_and_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [
+        Requirement(text)
+        for text in (*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["dev"])
+    ]
+    locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    reasons = (ROOT / "CONTRIBUTING.md").read_text().partition("## Dependencies")[2]
+    for each in wanted:
+        assert "<" in str(each.specifier), each
+        assert each.specifier.contains(locked[canonicalize_name(each.name)]), each
+        assert each.name in reasons, each
 
 
 @pytest.mark.parametrize("package", [*PACKAGES, "loadtest"])

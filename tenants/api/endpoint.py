@@ -71,7 +71,7 @@ class Endpoint:
     async def _wait(self, call: Call, written: Written) -> Written:
         timeout_s = DEFAULT_WAIT_S if call.query.timeout is None else call.query.timeout
         try:
-            state = await self._service.fleet.wait(call.actor, written.revision, timeout_s, call.path.get("tenant"))
+            state = await self._service.fleet.wait(written.revision, timeout_s, call.path.get("tenant"))
         except StoreError:
             # The write is done, and may hold a secret that is shown only now: it is not taken back by this.
             return written.model_copy(update={"wait_error": "the store cannot be reached to ask the fleet"})

@@ -85,7 +85,7 @@ def create_route(  # noqa: PLR0913 - a command's options are its parameters
             raise CommandFailed(f"tenant {tenant} has a route {route!r} already; --replace puts this one in its place")
         return [new if one["name"] == route else one for one in routes] if is_there else [*routes, new]
 
-    report(_change(tenant, edit, wait=wait, timeout=timeout), f"route {route} written", output)
+    report(change_routes(tenant, edit, wait=wait, timeout=timeout), f"route {route} written", output)
 
 
 @app.command("delete")
@@ -104,10 +104,10 @@ def delete_route(
         gone = _find(tenant, routes, route)
         return [one for one in routes if one is not gone]
 
-    report(_change(tenant, edit, wait=wait, timeout=timeout), f"route {route} deleted", output)
+    report(change_routes(tenant, edit, wait=wait, timeout=timeout), f"route {route} deleted", output)
 
 
-def _change(tenant: str, edit: Callable[[Routes], Routes], *, wait: bool, timeout: str | None) -> dict[str, Any]:
+def change_routes(tenant: str, edit: Callable[[Routes], Routes], *, wait: bool, timeout: str | None) -> dict[str, Any]:
     """Edit the routes at the revision they were read at, and again when somebody else was faster, a few times."""
     query, extra_s = wait_query(wait=wait, timeout=timeout)
     with open_client() as client:

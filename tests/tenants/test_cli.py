@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from store.fleet import WorkerReport
 from tests.tenants.plane import OPERATOR, Plane
 from tests.tenants.portico import Portico
 from tests.tenants.test_control import REPOSITORY
@@ -171,8 +172,9 @@ async def test_a_server_that_never_answers_is_given_up(portico: Portico, monkeyp
 
 
 async def test_what_others_wrote_moves_no_cursor(portico: Portico, acme: Plane) -> None:
-    ended = await portico("tenant", "get", "\x1b[31mred")
-    assert ended.status == 1
-    assert "\x1b" not in ended.err
+    await acme.fleet.report(WorkerReport("n/0/1", "n", 1, "e", 0, 0, last_error="\x1b[31mred\x07\u202e"))
+    shown = (await portico.ok("nodes")).out
+    assert "\\x1b[31mred\\x07\\u202e" in shown
+    assert shown.replace("\n", "").isprintable()
     await acme.put("acme", name="[red]not markup[/red]")
     assert "[red]not markup[/red]" in (await portico.ok("tenant", "list")).out

@@ -24,11 +24,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @asynccontextmanager
-async def control(*arguments: str, env: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run `python -m tenants control` with nothing else of ours in its environment."""
+async def control(
+    *arguments: str, env: Mapping[str, str], module: str = "tenants"
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a control plane with nothing else of ours in its environment."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PORTICO_")}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tenants", "control", *arguments,
+        sys.executable, "-m", module, *arguments,
         cwd=REPOSITORY, env={**clean, **env}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -41,7 +43,7 @@ async def control(*arguments: str, env: Mapping[str, str]) -> AsyncIterator[asyn
 
 async def failure(*arguments: str, env: Mapping[str, str]) -> tuple[int | None, list[str]]:
     """Run a control plane that must not start; its exit status and the lines on standard error."""
-    async with control(*arguments, env=env) as process:
+    async with control(*arguments, env=env, module="tenants.control") as process:
         out, err = await process.communicate()
     assert out == b""
     return process.returncode, err.decode().splitlines()
@@ -49,7 +51,7 @@ async def failure(*arguments: str, env: Mapping[str, str]) -> tuple[int | None, 
 
 async def test_it_serves_until_sigterm_and_then_ends_cleanly(redis_url: str) -> None:
     env = {"PORTICO_REDIS_URL": redis_url, "PORTICO_BOOTSTRAP_TOKEN": OPERATOR}
-    async with control("--listen", "127.0.0.1:0", env=env) as process:
+    async with control("control", "--listen", "127.0.0.1:0", env=env) as process:
         assert process.stderr is not None
         line = (await process.stderr.readline()).decode()
         url = line.split()[5].rstrip(",")
@@ -175,6 +177,14 @@ async def test_a_damaged_record_is_written_anew_and_its_hosts_stay_verified(dama
     written = await damaged.ask("PUT", "/v1/tenants/acme", document(domains=["b.test"]))
     assert (written.status, written.body["changed"]) == (200, True)
     assert (await damaged.get("/v1/tenants/acme/domains/b.test")).body["state"] == "verified"
+
+
+async def test_a_record_whose_history_is_damaged_as_well_is_written_anew(damaged: Plane) -> None:
+    with redis.Redis.from_url(damaged.redis_url) as client:
+        client.lset(keys.history("acme"), 0, b"damaged")
+    written = await damaged.ask("PUT", "/v1/tenants/acme", document(domains=["b.test"]))
+    assert (written.status, written.body["changed"]) == (200, True)
+    assert (await damaged.get("/v1/tenants/acme/domains/b.test")).body["state"] == "pending"
 
 
 async def test_a_damaged_record_is_rolled_back_or_deleted(damaged: Plane) -> None:

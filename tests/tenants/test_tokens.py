@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from store.catalog import Catalog
+from store.secrets import TokenRecord, new_token, parse_token
 from tenants.actors import NOBODY, Actor, require_operator, require_reach
 from tenants.errors import FORBIDDEN, NOT_FOUND, UNAUTHENTICATED, Refused
 from tenants.tokens import Tokens
@@ -24,6 +25,15 @@ async def test_nothing_else_is_taken_for_it(catalog: Catalog, text: str) -> None
         with pytest.raises(Refused) as refused:
             await Tokens(catalog, lambda: 0, bootstrap).authenticate(text)
         assert refused.value.kind == UNAUTHENTICATED
+
+
+async def test_a_known_id_with_another_secret_is_not_the_token(catalog: Catalog) -> None:
+    kept, forged = new_token(), new_token()
+    await catalog.put_token(TokenRecord(forged.id, "of acme", kept.hash, "tenant", "acme", 0))
+    assert parse_token(forged.text) is not None  # form and checksum are right, and the id is known
+    with pytest.raises(Refused) as refused:
+        await Tokens(catalog, lambda: 0).authenticate(forged.text)
+    assert refused.value.kind == UNAUTHENTICATED
 
 
 def test_a_short_bootstrap_token_is_refused_and_not_repeated(catalog: Catalog) -> None:

@@ -192,8 +192,10 @@ PIECES = (
 )  # fmt: skip
 RAW_BODIES = (
     b"", b"{}", b'{"host": "\\u0000"}',
-    b'{"name": "\\u0000", "tenant": "\\u0000"}', b'{"revision": 1}', b'{"tenant": 5}',
-    b'{"domains": [1, null, {}, [], {"host": null}]}', b'{"routes": [{"name": "x", "path": "/{a:[}", "upstream": "x"}]}',
+    b'{"name": "\\u0000", "tenant": "\\u0000"}', b'{"revision": 1}',
+    b'{"tenant": 5}',
+    b'{"domains": [1, null, {}, [], {"host": null}]}',
+    b'{"routes": [{"name": "x", "path": "/{a:[}", "upstream": "x"}]}',
     b'{"auth": {"k": {"type": "jwt"}}, "limits": {"x": {"quota": "1/month", "by": {"claim": "x"}}}}',
 )  # fmt: skip
 FIELDS = (b"", b"If-Match: \xff\r\n", b'If-Match: "99999999999999999999"\r\n', b"If-None-Match: *\r\n")

@@ -10,9 +10,11 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from store.client import connect
+from store.embedded import RedisProcess
 from store.feed import Feed
 from store.fleet import Fleet, Refusal, WorkerReport
-from tests.tenants.plane import Plane, document
+from store.secrets import parse_api_key
+from tests.tenants.plane import Plane, document, running_plane
 
 
 class Worker:
@@ -205,3 +207,36 @@ async def test_what_is_refused_leaves_no_audit_entry(acme: Plane) -> None:
     await acme.ask("PUT", "/v1/tenants/acme?dry_run=true", document(name="New"))
     await acme.ask("PUT", "/v1/tenants/acme", document(), headers={"If-Match": '"999"'})
     assert len((await acme.get("/v1/audit")).body["items"]) == count
+
+
+async def test_a_tenant_is_told_of_its_own_troubles_and_of_nobody_elses(acme: Plane, workers: list[Worker]) -> None:
+    token = await acme.token_of("acme")
+    before = (await acme.catalog.head()).revision
+    path = "/v1/tenants/acme?wait=fleet&timeout=10s"
+    asked = asyncio.create_task(acme.ask("PUT", path, document(name="New"), token=token))
+    async with aclosing(revisions(acme, before)) as found:
+        head = await anext(found)
+    others, own = Refusal("beta", head, "theirs"), Refusal("acme", head, "ours")
+    await workers[0].report(head, (others,))
+    await workers[1].report(head, (others, own))
+    answer = await asked
+    assert [one["reason"] for one in answer.body["refused"]] == ["ours"]
+    assert answer.body["applied"] == 1
+    assert "beta" not in str(answer.body)
+
+
+async def test_a_write_that_is_done_is_not_taken_back_when_the_fleet_cannot_be_asked(own_redis: RedisProcess) -> None:
+    async with running_plane(own_redis.url) as plane:
+        await plane.put("acme")
+        await Worker(plane.fleet, 0).report(0)
+        before = (await plane.catalog.head()).revision
+        path = "/v1/tenants/acme/keys?wait=fleet&timeout=1s"
+        asked = asyncio.create_task(plane.ask("POST", path, {"name": "shown only now"}))
+        async with aclosing(revisions(plane, before)) as found:
+            await anext(found)
+        own_redis.stop()
+        answer = await asked
+    assert answer.status == 201
+    assert parse_api_key(answer.body["secret"]) is not None
+    assert "cannot be reached" in answer.body["wait_error"]
+    assert "applied" not in answer.body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ import yaml
 
 from store.fleet import WorkerReport
 from store.model import load_yaml_documents
-from tests.tenants.plane import Plane, document
+from tenants.commands.apply import Applied, apply_all, plan_all
+from tenants.commands.client import AdminClient, Request
+from tenants.commands.files import load_files
+from tests.tenants.plane import OPERATOR, Plane, document
 from tests.tenants.portico import Portico
 
 GOOD = """
@@ -221,16 +225,54 @@ async def test_a_timeout_without_wait_is_a_usage_error(portico: Portico, good: s
     assert (await portico("apply", "-f", good, "--wait", "--timeout", "soon")).status == 2
 
 
-async def test_what_one_tenant_is_refused_at_the_write_does_not_stop_the_others_and_is_told(
-    portico: Portico, plane: Plane, good: str
-) -> None:
-    token = await _token_of_beta_alone(plane)
-    portico.be(plane.url, token)
+async def test_a_tenants_token_applies_its_own_documents_alone(portico: Portico, plane: Plane, good: str) -> None:
+    await plane.put("beta")
+    portico.be(plane.url, await plane.token_of("beta"))
     ended = await portico("apply", "-f", good)
     assert (ended.status, ended.out) == (1, "")
     assert "there is no tenant 'acme'" in ended.err
+    assert (await plane.get("/v1/tenants/beta")).body["name"] == "Acme Inc."
 
 
-async def _token_of_beta_alone(plane: Plane) -> str:
-    await plane.put("beta")
-    return await plane.token_of("beta")
+async def test_between_the_check_and_the_write_others_may_write_and_each_tenant_is_told_of_apart(
+    portico: Portico, plane: Plane, tmp_path: Path
+) -> None:
+    path = tmp_path / "three.yaml"
+    path.write_text("tenant: a\n---\ntenant: b\ndomains: [b.test]\n---\ntenant: c\n")
+    await plane.put("old")
+
+    def check_then_apply(others: list[Request]) -> list[Applied]:
+        with AdminClient(plane.url, OPERATOR) as client:
+            plans = plan_all(client, load_files([str(path)], None), prune=True)
+            for request in others:
+                client.send(request)
+            return apply_all(client, plans, {}, 0.0)
+
+    others = [
+        Request("PUT", ("tenants", "thief"), body={"domains": ["b.test"]}),
+        Request("PATCH", ("tenants", "old"), body={"name": "written since it was listed"}),
+    ]
+    results = await asyncio.to_thread(check_then_apply, others)
+    assert [(one.tenant, one.verb) for one in results] == [
+        ("a", "created"),
+        ("b", "failed"),
+        ("c", "created"),
+        ("old", "failed"),
+    ]
+    assert results[1].note == "already claimed: b.test"
+    assert (await plane.get("/v1/tenants/old")).body["name"] == "written since it was listed"
+
+
+async def test_when_the_connection_is_lost_the_rest_is_not_tried_and_nothing_is_claimed(
+    portico: Portico, plane: Plane, good: str
+) -> None:
+    def check_then_apply() -> list[Applied]:
+        with AdminClient(plane.url, OPERATOR) as client:
+            plans = plan_all(client, load_files([good], None), prune=False)
+        with AdminClient("http://127.0.0.1:1", OPERATOR) as nobody:
+            return apply_all(nobody, plans, {}, 0.0)
+
+    results = await asyncio.to_thread(check_then_apply)
+    assert [(one.tenant, one.verb) for one in results] == [("acme", "failed"), ("beta", "not tried")]
+    assert "it may have been written" in results[0].note
+    assert not any(one.is_done for one in results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 import yaml
@@ -10,6 +11,9 @@ import yaml
 from store.fleet import Refusal, WorkerReport
 from store.secrets import parse_api_key, parse_token
 from store.settings import SETTINGS
+from tenants.commands.client import AdminClient, Request
+from tenants.commands.failures import CommandFailed
+from tenants.commands.route import change_routes
 from tests.tenants.plane import OPERATOR, Plane, document
 from tests.tenants.portico import Portico
 
@@ -72,23 +76,38 @@ async def test_a_route_is_added_replaced_shown_and_deleted(portico: Portico, acm
     assert (await portico("route", "delete", "acme", "x")).lines == ["portico: tenant acme has no route 'x'"]
 
 
-async def test_routes_added_by_two_people_at_once_are_both_there(portico: Portico, acme: Plane) -> None:
-    # one command line, and a second writer through the API meanwhile: the command reads and writes again
-    other = asyncio.create_task(_keep_patching(acme))
-    for number in range(3):
-        await portico.ok("route", "create", "acme", f"r{number}", "--path", f"/r{number}", "--upstream", "shop")
-    patches = await other
-    read = (await acme.get("/v1/tenants/acme")).body
-    assert {"all", "r0", "r1", "r2"} == {route["name"] for route in read["routes"]}
-    assert len(read["limits"]) == patches
+async def test_a_route_added_while_somebody_else_adds_one_is_added_to_theirs(portico: Portico, acme: Plane) -> None:
+    edits = 0
+
+    def edit(routes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        nonlocal edits
+        edits += 1
+        if edits <= 2:  # somebody else writes between our reading and our writing
+            theirs = {"name": f"theirs-{edits}", "path": f"/theirs/{edits}", "upstream": "shop"}
+            with AdminClient(acme.url, OPERATOR) as other:
+                other.send(Request("PATCH", ("tenants", "acme"), body={"routes": [*routes, theirs]}))
+        return [*routes, {"name": "ours", "path": "/ours", "upstream": "shop"}]
+
+    await asyncio.to_thread(change_routes, "acme", edit, wait=False, timeout=None)
+    names = [route["name"] for route in (await acme.get("/v1/tenants/acme")).body["routes"]]
+    assert (edits, names) == (3, ["all", "theirs-1", "theirs-2", "ours"])
 
 
-async def _keep_patching(plane: Plane) -> int:
-    for number in range(12):
-        patch = {"limits": {f"l{number}": {"rate": "1/s", "by": "ip"}}}
-        assert (await plane.ask("PATCH", "/v1/tenants/acme", patch)).status == 200
-        await asyncio.sleep(0.005)
-    return 12
+async def test_who_is_always_too_late_with_a_route_is_told_and_nothing_is_written(
+    portico: Portico, acme: Plane
+) -> None:
+    edits = 0
+
+    def edit(routes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        nonlocal edits
+        edits += 1
+        with AdminClient(acme.url, OPERATOR) as other:
+            other.send(Request("PATCH", ("tenants", "acme"), body={"name": f"faster {edits}"}))
+        return []
+
+    with pytest.raises(CommandFailed, match="changed by others"):
+        await asyncio.to_thread(change_routes, "acme", edit, wait=False, timeout=None)
+    assert len((await acme.get("/v1/tenants/acme")).body["routes"]) == 1
 
 
 async def test_a_key_is_made_shown_once_and_revoked(portico: Portico, acme: Plane) -> None:
@@ -104,6 +123,9 @@ async def test_a_key_is_made_shown_once_and_revoked(portico: Portico, acme: Plan
     assert (await portico.ok("key", "get", "acme", parsed.id, "-o", "json")).data["scopes"] == ["a"]
     assert "revoked" in (await portico.ok("key", "revoke", "acme", parsed.id)).out
     assert (await portico("key", "delete", "acme", parsed.id)).status == 1
+    wrong = await portico("key", "create", "acme", "--name", "x", "--expires-in", "soon")
+    assert (wrong.status, len(wrong.lines)) == (1, 1)
+    assert "expires_in: expected a duration" in wrong.err
     as_data = (await portico.ok("key", "create", "acme", "--name", "two", "-o", "json")).data
     assert parse_api_key(as_data["secret"]) is not None
 
