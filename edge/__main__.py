@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -58,6 +59,12 @@ async def run_node(settings: Settings, flags: Mapping[str, Any]) -> None:
         await ops.cleanup()
 
 
+def raise_open_files_limit() -> None:
+    """Let the node and its workers have as many connections as the system lets us: the usual limit is a shell's."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def _check_store(redis_url: str) -> None:
     """Ask before anything is started: without a first configuration there is nothing to serve."""
     try:
@@ -81,6 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     flags = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
     try:
         settings = load_settings("edge", flags, os.environ)
+        raise_open_files_limit()
         uvloop.run(run_node(settings, flags))
     except (SettingsError, NodeStartError) as error:
         print(f"portico edge: {error}", file=sys.stderr)  # noqa: T201 - the command's own words

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from edge.client_edge.key_cache import KeyCache
@@ -41,6 +42,7 @@ from store.reports import WorkerReport
 from store.settings import Settings
 
 TUNNEL_IDLE_TIMEOUT_S = 300.0
+MAX_REFUSED_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,10 @@ class Worker:
             "is_store_up": watcher.store_error is None,
             "is_degraded": watcher.is_degraded,
             "last_error": watcher.alarm or watcher.store_error,
+            "refused_count": len(self.tenancy.refused),
             "refused": [
                 {"tenant": each.tenant, "revision": each.revision, "reason": each.reason}
-                for each in self.tenancy.refused.values()
+                for each in islice(self.tenancy.refused.values(), MAX_REFUSED_SHOWN)
             ],
         }
 

@@ -33,7 +33,9 @@ from store.errors import BadRedisUrl, StoreError
 from store.settings import Settings, SettingsError, load_settings
 
 REPORT_S = 1.0
+MAX_UNREAD_BYTES = 1 << 20
 LEAVE_TIMEOUT_S = 0.5
+LAST_WORD_TIMEOUT_S = 1.0
 
 log = logging.getLogger("portico.worker")
 
@@ -82,14 +84,16 @@ class Life:
         self.report()
 
     def _say(self, report: Report) -> None:
-        if not self._writer.is_closing():
+        # A master that does not read must not make this worker grow; it will want the newest report anyway.
+        if not self._writer.is_closing() and self._writer.transport.get_write_buffer_size() < MAX_UNREAD_BYTES:
             self._writer.write(encode_report(report))
 
     async def close(self) -> None:
-        """Let the last word out."""
-        with suppress(ConnectionError):
-            await self._writer.drain()
+        """Let the last word out, if the master still listens."""
         self._writer.close()
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(LAST_WORD_TIMEOUT_S):
+                await self._writer.wait_closed()
 
 
 async def run_worker(orders: Orders, settings: Settings, link: socket.socket) -> int:

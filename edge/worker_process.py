@@ -91,14 +91,14 @@ class WorkerProcess:
         self.ended.set()
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        with suppress(ConnectionError):
+        try:
             while line := await reader.readline():
-                try:
-                    self._hear(decode_report(line))
-                except ChannelError:
-                    log.exception("worker %d is not understood and is killed", self.pid)
-                    self.kill()
-                    return
+                self._hear(decode_report(line))
+        except ConnectionError:
+            return
+        except (ChannelError, ValueError):  # ValueError: a line without an end
+            log.exception("worker %d is not understood and is killed", self.pid)
+            self.kill()
 
     def _hear(self, report: Report) -> None:
         self.report = report

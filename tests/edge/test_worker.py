@@ -20,7 +20,8 @@ import psutil
 import pytest
 from aiohttp import ClientConnectionError, ClientSession, TCPConnector
 
-from edge.worker import has_c_parser
+from edge.channel import open_channel
+from edge.worker import MAX_UNREAD_BYTES, Life, has_c_parser
 from loadtest.node import Node, put_tenant, running_node
 from store.catalog import Catalog
 from store.client import connect
@@ -262,6 +263,25 @@ async def test_each_request_is_one_line_of_the_access_log_without_its_query(redi
     assert {(line["tenant"], line["route"], line["path"], line["has_query"]) for line in served} == {
         ("shop", "all", "/status/200", True)
     }
+
+
+async def test_a_node_may_have_as_many_files_open_as_the_system_allows(redis_url: str) -> None:
+    async with running_node(redis_url, workers=1) as node:
+        [worker] = [psutil.Process(pid) for pid in await node.worker_pids()]
+        soft, hard = worker.rlimit(psutil.RLIMIT_NOFILE)
+        assert soft == hard
+
+
+async def test_a_master_that_stops_reading_neither_makes_a_worker_grow_nor_keeps_it_from_ending() -> None:
+    ours, theirs = socket.socketpair()
+    reader, writer = await open_channel(theirs)
+    life = Life(reader, writer)
+    with ours:
+        for _ in range(100):
+            life.give_up("x" * 100_000)
+        assert writer.transport.get_write_buffer_size() < 2 * MAX_UNREAD_BYTES
+        await life.close()
+        writer.transport.abort()
 
 
 def test_aiohttp_has_its_c_parser_here() -> None:
