@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -33,7 +33,7 @@ from edge.watcher import Watcher
 from store.catalog import Catalog
 from store.client import connect
 from store.codec import Envelope
-from store.errors import RecordUnreadable
+from store.errors import RecordUnreadable, StoreError
 from store.feed import Feed
 from store.fleet import Fleet
 from store.limiter import Limiter
@@ -110,6 +110,8 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
             await stack.enter_async_context(connect(settings.redis_url, role))
             for role in ("control", "feed", "control", "data")
         ]
+        with suppress(StoreError):
+            await data.ping()  # so that no request pays for the handshake
         keys = KeyCache(Catalog(data).get_key)
         limiter = Limiter(data, lambda: watcher.live_workers)
         parts = Parts(LiveTargets(EgressFilter(settings.egress_allow).allows), keys, limiter, counters)

@@ -11,6 +11,8 @@
     ├── RecordUnreadable              bytes in the store that are not a record of ours
     └── BadRedisUrl                   the URL in the settings cannot be used
 
+    CodecError                        in store/codec.py: bytes that are no record, or a record too large
+    RedisBinaryError, RedisStartError in store/embedded.py: the private Redis of `portico dev`
     DocumentError (a ValueError)      in store/model/faults.py: a tenant's document that breaks the rules
 
 Whose fault: `StoreUnavailable`, `StoreRefused` and `RecordUnreadable` are the installation's, `BadRedisUrl`

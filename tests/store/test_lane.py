@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -93,6 +94,18 @@ async def test_a_handshake_slower_than_the_deadline_is_finished_for_the_next_req
                     continue
     with redis.Redis.from_url(own_redis.url) as raw:
         assert raw.info("stats")["total_connections_received"] <= 3
+
+
+async def test_a_killed_connection_is_replaced(lane: Client, redis_url: str) -> None:
+    for _ in range(5):
+        first_id = await lane.ask("CLIENT", "ID")
+        with redis.Redis.from_url(redis_url) as raw:
+            assert raw.client_kill_filter(_id=first_id) == 1
+        async with asyncio.timeout(2):
+            while True:
+                with suppress(StoreUnavailable):
+                    assert await lane.ask("CLIENT", "ID") != first_id
+                    break
 
 
 async def test_closing_tells_those_who_wait(lane: Client, redis_url: str) -> None:

@@ -244,7 +244,7 @@ async def test_many_requests_at_once_on_a_frozen_redis_wait_50_ms_together(own_r
         finally:
             own_redis.resume()
     assert {decision.source for decision, _ in outcomes} == {"local"}
-    assert max(took_s for _, took_s in outcomes) < 0.25
+    assert max(took_s for _, took_s in outcomes) < 1.0  # one after the other it would be ten
 
 
 async def test_a_blackhole_costs_50_ms_five_times_and_then_nothing() -> None:
