@@ -93,9 +93,7 @@ class Client:
                 is_ambiguous |= error.ambiguous  # once it may have happened, no later failure makes that untrue
                 pause_s = random.uniform(0, RETRY_PAUSE_S)  # noqa: S311 - spreads load, guards nothing
                 if not tries_left or loop.time() + pause_s >= deadline:
-                    if is_ambiguous == error.ambiguous:
-                        raise
-                    raise StoreUnavailable(error.reason, ambiguous=is_ambiguous) from error
+                    raise _final(error, is_ambiguous=is_ambiguous) from error.__cause__
             await asyncio.sleep(pause_s)
         raise AssertionError("every role has at least one try")
 
@@ -132,6 +130,11 @@ class Client:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreUnavailable("this client is closed")
+
+
+def _final(error: StoreUnavailable, *, is_ambiguous: bool) -> StoreUnavailable:
+    """Give the error of the last try, ambiguous where any try was."""
+    return error if error.ambiguous == is_ambiguous else StoreUnavailable(error.reason, ambiguous=is_ambiguous)
 
 
 def connect(url: str, role: Role) -> Client:
