@@ -130,6 +130,9 @@ class Settings:
     control_listen: Address = _setting(  # noqa: RUF009 - the table
         "control", "PORTICO_CONTROL_LISTEN", "--listen", "127.0.0.1:8081", "HOST:PORT", read=read_address,
         help="where the admin API answers")
+    min_replicas: int = _setting(
+        "control", "PORTICO_MIN_REPLICAS", "--min-replicas", "0", "replicas", read=read_whole(0, 16),
+        help="how many Redis replicas must have a write for it to be called durable; 0 asks none")
     bootstrap_token: str = _setting(
         "control dev", "PORTICO_BOOTSTRAP_TOKEN", None, "", "token",
         read=read_bootstrap_token, is_secret=True,

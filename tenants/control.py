@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _Parser("portico control", description="Run one control-plane process: the admin API.")
     parser.add_argument("--listen", dest="control_listen", metavar="HOST:PORT", help="where to answer [127.0.0.1:8081]")
     parser.add_argument("--redis", dest="redis_url", metavar="URL", help="the Redis that holds the configuration")
+    parser.add_argument("--min-replicas", metavar="N", help="replicas that must have a write to call it durable [0]")
     flags = vars(parser.parse_args(arguments))
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
@@ -63,11 +64,11 @@ async def serve(settings: Settings) -> AsyncIterator[str]:
     async with contextlib.AsyncExitStack() as stack:
         try:
             client = await stack.enter_async_context(connect(settings.redis_url, "control"))
-            catalog = Catalog(client)
+            catalog = Catalog(client, min_replicas=settings.min_replicas)
             # A plane that cannot reach its store at the start is misconfigured; later it answers 503 and recovers.
             await client.ping()
             has_token = bool(settings.bootstrap_token or await catalog.list_tokens())
-        except StoreError as error:
+        except (StoreError, ValueError) as error:  # ValueError: replicas cannot be counted on a cluster
             raise StartFailed(f"cannot use the store: {error}") from error
         service = Service(catalog, Fleet(client), settings.bootstrap_token or None)
         runner = web.AppRunner(build_app(service), access_log=log, shutdown_timeout=SHUTDOWN_S, handle_signals=False)

@@ -67,6 +67,21 @@ async def test_it_serves_until_sigterm_and_then_ends_cleanly(redis_url: str) -> 
         assert "Traceback" not in rest.decode()
 
 
+@pytest.mark.parametrize(("min_replicas", "durable"), [("0", None), ("1", False)])
+async def test_a_write_says_whether_as_many_replicas_have_it_as_were_asked_for(
+    redis_url: str, min_replicas: str, durable: bool | None
+) -> None:
+    env = {"PORTICO_REDIS_URL": redis_url, "PORTICO_BOOTSTRAP_TOKEN": OPERATOR, "PORTICO_MIN_REPLICAS": min_replicas}
+    async with control("control", "--listen", "127.0.0.1:0", env=env) as process:
+        assert process.stderr is not None
+        url = (await process.stderr.readline()).decode().split()[5].rstrip(",")
+        async with (
+            ClientSession(headers={"Authorization": f"Bearer {OPERATOR}"}) as session,
+            session.put(f"{url}/v1/tenants/acme", json=document()) as answer,
+        ):
+            assert (await answer.json()).get("durable") is durable
+
+
 async def test_a_taken_port_is_one_line_and_status_2(redis_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
