@@ -2,11 +2,12 @@
 
 from store.model.access import ApiKeyAuth, By, RateLimit
 from store.model.conflicts import rank
-from store.model.document import document_json_schema, dump_document, parse_document
+from store.model.document import dump_document, parse_document
 from store.model.faults import DocumentError, Fault, did_you_mean
 from store.model.hosts import is_mask, mask_matches, normalise_host, parent_masks
 from store.model.paths import PathKind, PathPattern, Segment, SegmentKind
 from store.model.routes import HeaderOps, HeaderRules, Match, Route, RouteRewrite, SplitShare
+from store.model.schema import document_json_schema
 from store.model.tenant import Domain, TenantDocument
 from store.model.text import load_yaml_documents
 from store.model.upstreams import Balance, HealthCheck, Retry, Target, Upstream

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, WithJsonSchema
 
+from store.model.faults import did_you_mean
 from store.model.fields import check_field_name
-from store.model.parts import FieldName, ParamName, Part, as_text
+from store.model.parts import FieldName, Given, ParamName, Part, as_text
 from store.model.units import Rate, format_rate, parse_rate
 
 DEFAULT_KEY_HEADER = "X-API-Key"
@@ -18,8 +19,8 @@ class ApiKeyAuth(Part):
     """Callers show an API key in a header (by default `X-API-Key`) or in a query parameter."""
 
     type: Literal["api_key"]
-    header_field: FieldName | None = Field(default=None, alias="header")
-    query: ParamName | None = None
+    header_field: Annotated[FieldName | None, Given] = Field(default=None, alias="header")
+    query: Annotated[ParamName | None, Given] = None
 
     @property
     def header(self) -> str | None:
@@ -34,18 +35,25 @@ class By(Part):
     header: str | None = None
 
 
+_PLAIN_KINDS = ("tenant", "route", "key", "subject", "ip")
+
+
 def _by(raw: object) -> object:
     if isinstance(raw, By):
         return raw
-    if isinstance(raw, str) and raw in ("tenant", "route", "key", "subject", "ip"):
+    if isinstance(raw, str) and raw in _PLAIN_KINDS:
         return {"kind": raw}
     if isinstance(raw, Mapping) and len(raw) == 1:
         kind, name = next(iter(raw.items()))
-        if kind == "header" and isinstance(name, str):
-            return {"kind": "header", "header": check_field_name(name)}
+        if kind == "header":
+            return {"kind": "header", "header": check_field_name(as_text(name, "{header: X-Team}"))}
         if kind == "claim":
             raise ValueError("counting by a claim is not supported yet")
-    raise ValueError("expected tenant, route, key, subject, ip or {header: NAME}")
+    hint = did_you_mean(raw, _PLAIN_KINDS) if isinstance(raw, str) else ""
+    raise ValueError(f"expected {', '.join(_PLAIN_KINDS)} or {{header: NAME}}{hint}")
+
+
+Burst = Annotated[StrictInt, Field(ge=1, le=1_000_000_000)]
 
 
 class RateLimit(Part):
@@ -53,16 +61,29 @@ class RateLimit(Part):
 
     rate: Annotated[
         Rate,
-        BeforeValidator(lambda raw: parse_rate(as_text(raw, "100/s"))),
+        BeforeValidator(lambda raw: raw if isinstance(raw, Rate) else parse_rate(as_text(raw, "100/s"))),
         PlainSerializer(format_rate),
         WithJsonSchema({"type": "string", "examples": ["100/s", "600/m", "1000/h"]}),
     ]
-    burst_field: StrictInt | None = Field(default=None, alias="burst", ge=1, le=1_000_000_000)
+    burst_field: Annotated[Burst | None, Given] = Field(default=None, alias="burst")
     by: Annotated[
         By,
         BeforeValidator(_by),
         PlainSerializer(lambda by: {"header": by.header} if by.kind == "header" else by.kind),
-        WithJsonSchema({"type": ["string", "object"], "examples": ["key", "ip", {"header": "X-Team"}]}),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"enum": list(_PLAIN_KINDS)},
+                    {
+                        "type": "object",
+                        "properties": {"header": {"type": "string"}},
+                        "required": ["header"],
+                        "additionalProperties": False,
+                    },
+                ],
+                "description": "What is counted by: one count for each of its values.",
+            }
+        ),
     ]
     on_store_loss: Literal["local", "open", "closed"] = "local"
 

@@ -1,176 +1,181 @@
-"""What a document's parts must be to each other: references that lead somewhere, names used once, routes apart."""
+"""What a document's parts must be to each other: names used once, choices made once, routes apart.
+
+References are looked up in `references.py`. Here each check looks at fields that could be read: of a part that is wrong
+somewhere, a check that needs a wrong field is left out, and all the others are made.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-
-import re2
+from typing import NamedTuple
 
 from store.model.access import ApiKeyAuth, RateLimit
 from store.model.conflicts import find_conflicts
-from store.model.faults import Fault, did_you_mean
+from store.model.drafts import Draft, Sketch
+from store.model.faults import Found, Loc
 from store.model.fields import is_reserved_for_answers, is_reserved_for_requests
-from store.model.hosts import is_address
-from store.model.routes import Route, RouteRewrite
-from store.model.tenant import Domain, TenantDocument
+from store.model.regexes import compile_regex
+from store.model.routes import HeaderOps, Route, RouteRewrite
 from store.model.upstreams import Upstream
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A document as far as it could be read: what is declared under a name but unreadable is None.
-
-    `domains` and `routes` hold only what is readable, by index; a reference to a declared but unreadable part is no
-    fault of its own.
-    """
-
-    domains: Mapping[int, Domain]
-    are_domains_known: bool
-    upstreams: Mapping[str, Upstream | None]
-    auth: Mapping[str, ApiKeyAuth | None]
-    limits: Mapping[str, RateLimit | None]
-    routes: Mapping[int, Route]
-
-    @classmethod
-    def of(cls, document: TenantDocument) -> Draft:
-        """See a whole document as a draft."""
-        return cls(
-            domains=dict(enumerate(document.domains)),
-            are_domains_known=True,
-            upstreams=document.upstreams,
-            auth=document.auth,
-            limits=document.limits,
-            routes=dict(enumerate(document.routes)),
-        )
-
-
-def check(draft: Draft) -> list[Fault]:
-    """List every fault between the parts of a draft."""
-    faults = [*_domains(draft), *_upstreams(draft), *_auth(draft)]
-    names: dict[str, int] = {}
-    for at, route in draft.routes.items():
-        first = names.setdefault(route.name, at)
-        if first != at:
-            faults.append(Fault(f"routes[{at}].name", f"routes[{first}] is named {route.name!r} too"))
-        faults += _route(f"routes[{at}]", route, draft)
-    faults += find_conflicts(draft.routes)
-    return faults
-
-
-def _domains(draft: Draft) -> Iterator[Fault]:
-    seen: dict[str, int] = {}
-    for at, domain in draft.domains.items():
-        first = seen.setdefault(domain.host, at)
-        if first != at:
-            yield Fault(f"domains[{at}]", f"domains[{first}] is {domain.host!r} too")
-        if is_address(domain.host):
-            yield Fault(f"domains[{at}]", "an IP address is not a domain")
-        elif "." not in domain.host.removeprefix("*.") and domain.host != "localhost":
-            yield Fault(f"domains[{at}]", f"{domain.host!r} has no dot: not a domain that a tenant can own")
-
-
-def _upstreams(draft: Draft) -> Iterator[Fault]:
+def check(draft: Draft) -> Iterator[Found]:
+    """Find every fault between the parts of a draft."""
+    yield from _repeated("domains", "host", {at: domain.host for at, domain in draft.domains.items()})
     for name, upstream in draft.upstreams.items():
-        if upstream is None:
-            continue
-        seen: dict[str, int] = {}
-        for at, target in enumerate(upstream.targets):
-            first = seen.setdefault(target.url, at)
-            if first != at:
-                yield Fault(f"upstreams.{name}.targets[{at}]", f"targets[{first}] is {target.url!r} too")
-        if not any(target.weight for target in upstream.targets):
-            yield Fault(f"upstreams.{name}.targets", "every target has weight 0")
-        health = upstream.health
-        if health is not None and health.timeout_s > health.interval_s:
-            yield Fault(f"upstreams.{name}.health.timeout", "is longer than the interval")
-
-
-def _auth(draft: Draft) -> Iterator[Fault]:
+        yield from _upstream(("upstreams", name), upstream)
     for name, method in draft.auth.items():
-        if method is not None and method.header_field is not None and method.query is not None:
-            yield Fault(f"auth.{name}", "a key comes in a header or in the query: name one of them")
+        yield from _auth(("auth", name), method)
+    names = {at: route.part.name for at, route in draft.routes.items() if route.has("name")}
+    yield from _repeated("routes", "name", names)
+    for at, route in draft.routes.items():
+        yield from _target(("routes", at), route)
+        yield from _limits(("routes", at), route, draft.limits)
+        yield from _lists(("routes", at), route)
+        yield from _headers(("routes", at), route)
+        if route.part.rewrite is not None:
+            yield from _rewrite(("routes", at, "rewrite"), route.part.rewrite)
+    yield from _conflicts(draft)
 
 
-def _route(place: str, route: Route, draft: Draft) -> Iterator[Fault]:
-    yield from _route_target(place, route, draft)
-    yield from _references(f"{place}.auth", route.auth, draft.auth, "auth method")
-    yield from _references(f"{place}.limits", route.limits, draft.limits, "limit")
-    for at, name in enumerate(route.limits):
-        limit = draft.limits.get(name)
-        if limit is not None and limit.by.kind in ("key", "subject") and not route.auth:
-            yield Fault(f"{place}.limits[{at}]", f"{name!r} counts by {limit.by.kind}, but the route has no auth")
-    yield from _route_domains(place, route, draft)
-    for name in (*route.headers.request.set, *route.headers.request.remove):
-        if is_reserved_for_requests(name):
-            yield Fault(f"{place}.headers.request", f"{name} is the edge's own to set")
-    for name in (*route.headers.response.set, *route.headers.response.remove):
-        if is_reserved_for_answers(name):
-            yield Fault(f"{place}.headers.response", f"{name} is the edge's own to set")
-    if route.rewrite is not None:
-        yield from _rewrite(f"{place}.rewrite", route.rewrite)
+def _repeated(section: str, field: str, values: Mapping[int, str]) -> Iterator[Found]:
+    seen: dict[str, int] = {}
+    for at, value in values.items():
+        first = seen.setdefault(value, at)
+        if first != at:
+            yield Found((section, at, field), f"{section}[{first}] is {value!r} too")
 
 
-def _route_target(place: str, route: Route, draft: Draft) -> Iterator[Fault]:
+def _upstream(place: Loc, sketch: Sketch[Upstream]) -> Iterator[Found]:
+    upstream = sketch.part
+    if sketch.has("targets"):
+        seen: dict[object, int] = {}
+        for at, target in enumerate(upstream.targets):
+            first = seen.setdefault(target.location[1:], at)
+            if first != at:
+                yield Found((*place, "targets", at), f"targets[{first}] is the same address")
+        if not any(target.weight for target in upstream.targets):
+            yield Found((*place, "targets"), "every target has weight 0")
+    health = upstream.health
+    if health is not None and health.timeout_s > health.interval_s:
+        yield Found((*place, "health", "timeout"), "is longer than the interval")
+
+
+def _auth(place: Loc, sketch: Sketch[ApiKeyAuth]) -> Iterator[Found]:
+    header = sketch.part.header_field
+    if header is not None and sketch.part.query is not None:
+        yield Found(place, "a key comes in a header or in the query: name one of them")
+    if header is not None and (is_reserved_for_requests(header) or header.lower() == "host"):
+        yield Found((*place, "header"), f"{header} has a meaning of its own: no key can come in it")
+
+
+def _target(place: Loc, sketch: Sketch[Route]) -> Iterator[Found]:
+    if not sketch.has("upstream", "split"):
+        return
+    route = sketch.part
     if route.upstream is None and not route.split:
-        yield Fault(f"{place}.upstream", "is required, or split")
-    if route.upstream is not None and route.split:
-        yield Fault(f"{place}.split", "a route has an upstream or a split, not both")
-    if route.upstream is not None:
-        yield from _reference(f"{place}.upstream", route.upstream, draft.upstreams, "upstream")
+        yield Found((*place, "upstream"), "is required, or split")
+    elif route.upstream is not None and route.split:
+        yield Found((*place, "split"), "a route has an upstream or a split, not both")
+    elif route.split and not any(share.weight for share in route.split):
+        yield Found((*place, "split"), "every share has weight 0")
+    seen: dict[str, int] = {}
     for at, share in enumerate(route.split):
-        yield from _reference(f"{place}.split[{at}].upstream", share.upstream, draft.upstreams, "upstream")
-    if route.split and not any(share.weight for share in route.split):
-        yield Fault(f"{place}.split", "every share has weight 0")
+        first = seen.setdefault(share.upstream, at)
+        if first != at:
+            yield Found((*place, "split", at, "upstream"), f"split[{first}] is {share.upstream!r} too: add the weights")
 
 
-def _route_domains(place: str, route: Route, draft: Draft) -> Iterator[Fault]:
-    hosts = {domain.host for domain in draft.domains.values()}
-    for at, host in enumerate(route.domains or ()):
-        if host not in hosts and draft.are_domains_known:
-            yield Fault(f"{place}.domains[{at}]", f"{host!r} is not a domain of this tenant{did_you_mean(host, hosts)}")
-
-
-def _references(place: str, names: Collection[str], known: Collection[str], what: str) -> Iterator[Fault]:
-    seen: set[str] = set()
-    for at, name in enumerate(names):
-        if name in seen:
-            yield Fault(f"{place}[{at}]", f"{name!r} is named twice")
-        seen.add(name)
-        yield from _reference(f"{place}[{at}]", name, known, what)
-
-
-def _reference(place: str, name: str, known: Collection[str], what: str) -> Iterator[Fault]:
-    if name not in known:
-        yield Fault(place, f"no {what} named {name!r}{did_you_mean(name, known)}")
-
-
-def _rewrite(place: str, rewrite: RouteRewrite) -> Iterator[Fault]:
-    given = [
-        rewrite.strip_prefix is not None,
-        rewrite.from_path is not None,
-        rewrite.pattern is not None,
-    ]
-    if sum(given) != 1:
-        yield Fault(place, "expected one of strip_prefix, from (with to) and regex (with to)")
+def _limits(place: Loc, sketch: Sketch[Route], limits: Mapping[str, Sketch[RateLimit]]) -> Iterator[Found]:
+    if not sketch.has("auth", "limits") or sketch.part.auth:
         return
-    if rewrite.strip_prefix is not None:
-        if rewrite.to_path is not None:
-            yield Fault(f"{place}.to", "strip_prefix has no 'to'; use from and to")
-        return
-    if rewrite.to_path is None:
-        yield Fault(f"{place}.to", "is required")
-    elif rewrite.from_path is not None and not rewrite.to_path.startswith("/"):
-        yield Fault(f"{place}.to", "expected a path that begins with '/'")
-    if rewrite.pattern is not None:
-        yield from _regex(place, rewrite.pattern, rewrite.to)
+    for at, name in enumerate(sketch.part.limits):
+        limit = limits.get(name)
+        if limit is not None and limit.has("by") and limit.part.by.kind in ("key", "subject"):
+            kind = limit.part.by.kind
+            yield Found((*place, "limits", at), f"{name!r} counts by {kind}, but the route has no auth")
 
 
-def _regex(place: str, pattern: str, to: str) -> Iterator[Fault]:
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        compiled = re2.compile(pattern, options=options)
-        compiled.sub(to, "/")
-    except (re2.error, IndexError, ValueError):
-        yield Fault(f"{place}.regex", "not a regular expression that RE2 takes, or 'to' names a group it lacks")
+def _lists(place: Loc, sketch: Sketch[Route]) -> Iterator[Found]:
+    route = sketch.part
+    for field, values in (("auth", route.auth), ("limits", route.limits), ("domains", route.domains or ())):
+        seen: set[str] = set()
+        for at, value in enumerate(values):
+            if value in seen:
+                yield Found((*place, field, at), f"{value!r} stands twice")
+            seen.add(value)
+
+
+def _headers(place: Loc, sketch: Sketch[Route]) -> Iterator[Found]:
+    rules = sketch.part.headers
+    for side, ops, is_reserved in (
+        ("request", rules.request, is_reserved_for_requests),
+        ("response", rules.response, is_reserved_for_answers),
+    ):
+        for step, name in _named(ops):
+            if is_reserved(name):
+                yield Found((*place, "headers", side, *step), f"{name} is the edge's own: no rule can change it")
+    for at, name in enumerate(rules.request.remove):
+        if name.lower() == "host":
+            yield Found((*place, "headers", "request", "remove", at), "no request can go without its Host")
+
+
+def _named(ops: HeaderOps) -> Iterator[tuple[Loc, str]]:
+    yield from ((("set", name), name) for name in ops.set)
+    yield from ((("remove", at), name) for at, name in enumerate(ops.remove))
+
+
+class _Kind(NamedTuple):
+    """A way to rewrite, by the field that asks for it, and whether it takes `to`."""
+
+    field: str
+    is_given: bool
+    has_to: bool
+
+
+def _rewrite(place: Loc, rewrite: RouteRewrite) -> Iterator[Found]:
+    kinds = (
+        _Kind("strip_prefix", rewrite.strip_prefix is not None, has_to=False),
+        _Kind("from", rewrite.from_path is not None, has_to=True),
+        _Kind("regex", rewrite.pattern is not None, has_to=True),
+    )
+    given = [kind for kind in kinds if kind.is_given]
+    if len(given) != 1:
+        yield Found(place, "expected one of strip_prefix, from (with to) and regex (with to)")
+    elif not given[0].has_to and rewrite.to_path is not None:
+        yield Found((*place, "to"), "strip_prefix has no 'to'; use from and to")
+    elif given[0].has_to and rewrite.to_path is None:
+        yield Found((*place, "to"), f"is required with {given[0].field}")
+    elif rewrite.from_path is not None and (not rewrite.to.startswith("/") or "\\" in rewrite.to):
+        yield Found((*place, "to"), "expected a path that begins with '/'")
+    elif rewrite.pattern is not None:
+        yield from _replacement((*place, "to"), rewrite.pattern, rewrite.to)
+
+
+# A group's number or name; three octal digits would be a character to the library that expands them.
+_GROUP = re.compile(r"\\(?:(?![0-7]{3})([1-9][0-9]?)|g<(\w+)>|(.?))", re.ASCII)
+
+
+def _replacement(place: Loc, pattern: str, to: str) -> Iterator[Found]:
+    compiled = compile_regex(pattern)
+    for number, name, _ in _GROUP.findall(to):
+        if not (number or name):
+            yield Found(place, "a backslash stands before a group's number, as in \\1, or its name, as in \\g<id>")
+        elif not _has_group(number or name, compiled.groups, compiled.groupindex):
+            yield Found(place, f"the regex has no group {number or name}")
+
+
+def _has_group(name: str, count: int, names: Collection[str]) -> bool:
+    return int(name) <= count if name.isdigit() else name in names
+
+
+_ROUTE = re.compile(r"routes\[([0-9]+)\]")
+
+
+def _conflicts(draft: Draft) -> Iterator[Found]:
+    ranked = ("name", "path", "methods", "domains", "match", "priority")
+    routes = {at: route.part for at, route in draft.routes.items() if route.has(*ranked)}
+    for fault in find_conflicts(routes):
+        place = _ROUTE.fullmatch(fault.path)
+        yield Found(("routes", int(place[1])) if place else (), fault.message)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from store.errors import StoreError
 
 MAX_FAULTS = 200
-_MAX_SUGGESTIONS = 50
+_MAX_COMPARISONS = 2000  # of names, for all the suggestions of a document; each may take a tenth of a millisecond
 _MAX_SHOWN = 60
 _PLAIN_STEP = re.compile(r"[A-Za-z0-9_*~-](?:[A-Za-z0-9_.*~-]{0,98}[A-Za-z0-9_*~-])?")
 
@@ -53,12 +53,14 @@ class Found(NamedTuple):
 def faults_of(found: Iterable[Found], raw: object) -> list[Fault]:
     """Put what was found in the order of the document, each once, at most `MAX_FAULTS` and a line for the rest."""
     positions = _Positions(raw)
-    unique = {(item.loc, item.message): item for item in found}
+    written = (item._replace(loc=_as_written(item.loc, raw)) for item in found)
+    unique = {(item.loc, item.message): item for item in written}
     ordered = sorted(unique.values(), key=lambda item: positions.of(item.loc))
-    faults = [
-        Fault(path_of(item.loc), item.message + (did_you_mean(item.name, item.known) if at < _MAX_SUGGESTIONS else ""))
-        for at, item in enumerate(ordered[:MAX_FAULTS])
-    ]
+    faults, comparisons = [], 0
+    for item in ordered[:MAX_FAULTS]:
+        comparisons += len(item.known)
+        hint = did_you_mean(item.name, item.known) if comparisons <= _MAX_COMPARISONS else ""
+        faults.append(Fault(path_of(item.loc), item.message + hint))
     if len(ordered) > MAX_FAULTS:
         faults.append(Fault("", f"and {len(ordered) - MAX_FAULTS} faults more"))
     return faults
@@ -88,6 +90,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Give "; did you mean 'x'?" for the known name most like this one, "" when none is."""
     close = get_close_matches(name, list(known), n=1, cutoff=0.6) if 0 < len(name) <= 100 else []
     return f"; did you mean {shown(close[0])}?" if close else ""
+
+
+def _as_written(loc: Loc, raw: object) -> Loc:
+    """Leave out the steps that the document does not have: `domains[0]`, where `domains[0].host` is written short."""
+    value = raw
+    for depth, step in enumerate(loc):
+        if isinstance(value, Mapping):
+            value = value.get(step)
+        elif isinstance(value, list | tuple) and isinstance(step, int):
+            value = value[step] if step < len(value) else None
+        else:
+            return loc[:depth]
+    return loc
 
 
 class _Positions:

@@ -9,6 +9,7 @@ from store.model.faults import shown
 MAX_VALUE_LENGTH = 4096
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_TERMINAL_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PARAM = re.compile(r"[^\x00-\x20\x7f&=#]{1,256}")
 _METHOD = re.compile(r"[A-Z][A-Z0-9-]{0,31}")
 
@@ -42,9 +43,9 @@ def check_param_name(name: str) -> str:
 
 
 def check_line(text: str) -> str:
-    """Give a text back that fits on one line of a terminal, or raise ValueError."""
-    if not text.isprintable():
-        raise ValueError("has a line break or another character that cannot be printed")
+    """Give a text back that no terminal takes for a command or a new line, or raise ValueError."""
+    if _TERMINAL_CONTROL.search(text) is not None:
+        raise ValueError("has a line break or another control character")
     return text
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address, ip_address
 
 import idna
@@ -39,6 +40,7 @@ def normalise_host(text: str) -> str:
     return _named(name, text)
 
 
+@lru_cache(maxsize=4096)
 def parse_domain(text: str) -> str:
     """Spell a domain that a tenant may bring: a hostname or mask, dotted, no address and no port; ValueError otherwise.
 

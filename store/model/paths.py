@@ -7,12 +7,13 @@
 
 Rank, best first: exact, parameter, prefix (longest first), regex; within a kind, `sort_key` goes segment by segment
 from the left, a static one before a constrained parameter before a plain one. Patterns are tenants' text, so
-constraints are RE2 expressions, which cannot be made slow (https://github.com/google/re2/wiki/Syntax).
+constraints are RE2 expressions, which cannot be made slow (`regexes.py`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -20,7 +21,13 @@ from urllib.parse import unquote
 
 import re2
 
+from store.model.automata import automaton_of
+from store.model.regexes import can_match_slash, compile_regex
+
 MAX_PATTERN_LENGTH = 1024
+_ESCAPE = re.compile(r"%(..)?", re.DOTALL)
+_HEX_PAIR = re.compile(r"[0-9A-F]{2}")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 _PLACEHOLDER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STATIC = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-F]{2})*")
 
@@ -89,18 +96,32 @@ class PathPattern:
             raise ValueError(f"a path is at most {MAX_PATTERN_LENGTH} characters long")
         is_prefix = text.endswith("/*")
         pieces = _pieces(text[:-2] if is_prefix else text)
+        _check_segments(pieces, is_prefix)
         params = tuple(piece.name for piece in pieces if isinstance(piece, _Placeholder))
         if len(set(params)) != len(params):
             raise ValueError("two parameters of the same name")
         if any(isinstance(piece, _Placeholder) and piece.spans_segments for piece in pieces):
             if is_prefix:
                 raise ValueError("a path is either a prefix or a regex, not both")
-            return cls(text, PathKind.REGEX, (), params, _compile(_expression(pieces)))
+            return cls(text, PathKind.REGEX, (), params, _compiled(_expression(pieces), params))
         segments = _segments(pieces)
         if is_prefix:
             return cls(text, PathKind.PREFIX, segments, params)
         kind = PathKind.PARAMETER if params else PathKind.EXACT
         return cls(text, kind, segments, params)
+
+    @classmethod
+    def parse_written(cls, text: str) -> PathPattern:
+        """Parse a pattern of a document: one that requests' paths, in their one spelling, can match.
+
+        ValueError says what is wrong with it, also for what would be accepted and never match, or match another thing
+        than was meant.
+        """
+        _check_spelling(text)
+        pattern = cls.parse(text)
+        if any("*" in segment.text for segment in pattern.segments):
+            raise ValueError("a '*' stands only at the end, as in /v1/*; elsewhere write {name}")
+        return pattern
 
     @property
     def sort_key(self) -> tuple[Any, ...]:
@@ -144,6 +165,19 @@ class _Placeholder:
 _Piece = str | _Placeholder
 
 
+def _check_spelling(text: str) -> None:
+    """Refuse escapes that no request's path has when it is matched (RFC 3986 section 6.2.2)."""
+    for escape in _ESCAPE.finditer(text):
+        digits = escape[1] or ""
+        if _HEX_PAIR.fullmatch(digits) is None:
+            raise ValueError("a '%' stands before two upper-case hexadecimal digits; in a constraint write \\x25")
+        character = chr(int(digits, 16))
+        if _UNRESERVED.fullmatch(character) is not None:
+            raise ValueError(f"write {character!r} for %{digits}, as requests' paths have it")
+        if character in "/\\\0":
+            raise ValueError(f"%{digits} is in no path that the edge accepts")
+
+
 def _pieces(text: str) -> list[_Piece]:
     """Split a pattern into static text and placeholders; braces nest inside a constraint."""
     pieces: list[_Piece] = []
@@ -166,9 +200,14 @@ def _static(text: str) -> str:
         raise ValueError("a '}' without its '{'")
     if _STATIC.fullmatch(text) is None:
         raise ValueError(f"characters that are not allowed in a path, percent-encode them: {text!r}")
-    if "//" in text or "/./" in text or "/../" in text or text.endswith(("/.", "/..")):
-        raise ValueError("an empty or dot segment, which no request's path has")
     return text
+
+
+def _check_segments(pieces: Sequence[_Piece], is_prefix: bool) -> None:
+    skeleton = "".join(piece if isinstance(piece, str) else "{}" for piece in pieces)
+    segments = [*skeleton[1:].split("/"), *(["*"] if is_prefix and skeleton else [])]
+    if "" in segments[:-1] or not {".", ".."}.isdisjoint(segments):
+        raise ValueError("an empty or dot segment, which no request's path has")
 
 
 def _closing_brace(text: str, start: int) -> int:
@@ -193,10 +232,8 @@ def _placeholder(text: str) -> _Placeholder:
         raise ValueError(f"a parameter's name is a word: {name!r}")
     if colon and not constraint:
         raise ValueError(f"parameter {name!r} has an empty constraint")
-    if constraint:
-        compiled = _compile(constraint)
-        if compiled.groups:
-            raise ValueError(f"the constraint of {name!r} has a group; write (?:...) instead of (...)")
+    if constraint and automaton_of(constraint) is None:
+        compile_regex(constraint)  # by itself: "a)|(b" is no expression, though it is one between brackets
     return _Placeholder(name, constraint)
 
 
@@ -222,7 +259,14 @@ def _segment(column: list[_Piece]) -> Segment:
     if len(column) == 1 and isinstance(only, _Placeholder) and not only.constraint:
         return Segment(SegmentKind.PLAIN, "", names)
     regex = _expression(column)
-    return Segment(SegmentKind.CONSTRAINED, "", names, regex, _compile(regex))
+    return Segment(SegmentKind.CONSTRAINED, "", names, regex, _compiled(regex, names))
+
+
+def _compiled(expression: str, names: tuple[str, ...]) -> Any:
+    compiled = compile_regex(expression)
+    if compiled.groups != len(names):
+        raise ValueError("a constraint has a group; write (?:...) instead of (...)")
+    return compiled
 
 
 def _expression(pieces: list[_Piece]) -> str:
@@ -231,52 +275,3 @@ def _expression(pieces: list[_Piece]) -> str:
         f"(?P<{piece.name}>{piece.constraint or '[^/]+'})" if isinstance(piece, _Placeholder) else re2.escape(piece)
         for piece in pieces
     )
-
-
-def _compile(expression: str) -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 1 << 20
-    try:
-        return re2.compile(expression, options=options)
-    except re2.error as error:
-        raise ValueError(f"not a regular expression that RE2 takes: {expression!r}") from error
-
-
-def can_match_slash(expression: str) -> bool:
-    """Say whether an expression might match a "/"; by its letters, so that a doubt says yes."""
-    at, in_class, is_negated = 0, False, False
-    while at < len(expression):
-        character = expression[at]
-        if character == "\\":
-            escaped = expression[at + 1 : at + 2]
-            if escaped == "/" or (escaped.isalnum() and escaped not in "dwbBAz"):
-                return not (in_class and is_negated and escaped == "/")
-            at += 2
-            continue
-        if in_class:
-            if character == "]":
-                in_class = False
-            elif (character == "/" and not is_negated) or (
-                character == "-" and _range_holds_slash(expression, at) and not is_negated
-            ):
-                return True
-        elif character == "[":
-            in_class, is_negated = True, expression[at + 1 : at + 2] == "^"
-            if is_negated and "/" not in _class_body(expression, at):
-                return True
-            at += 1 if is_negated else 0
-        elif character in "./":
-            return True
-        at += 1
-    return False
-
-
-def _class_body(expression: str, start: int) -> str:
-    end = expression.find("]", start + 2)
-    return expression[start : end if end >= 0 else len(expression)]
-
-
-def _range_holds_slash(expression: str, at: int) -> bool:
-    low, high = expression[at - 1 : at], expression[at + 1 : at + 2]
-    return bool(low and high) and low not in "[^" and high != "]" and low <= "/" <= high

@@ -1,128 +1,90 @@
-"""What can be said about two regular expressions by their letters alone; every doubt is answered with "perhaps"."""
+"""Tenants' regular expressions: RE2 alone, within bounds, and what can be said of two of them without trying.
+
+RE2 matches in time linear in the text whatever the expression (https://github.com/google/re2/wiki/Syntax). Every doubt
+is answered with "perhaps": an expression that is hard to read might match "/", and might match what another matches.
+"""
 
 from __future__ import annotations
 
-import re
-import string
+from collections.abc import Iterator
+from typing import Any
 
-_QUANTIFIERS_OF_NONE = frozenset("*?{")
-_CLASSES = {
-    "d": frozenset(string.digits),
-    "w": frozenset(string.ascii_letters + string.digits + "_"),
-}
-_NAMED_GROUP = re.compile(r"\(\?P<\w+>")
-_SPECIAL = frozenset(".^$*+?{}[]|()\\")
+import re2
 
-Characters = frozenset[str]
+from store.model.automata import Automaton, Positions, automaton_of
+from store.model.characters import bit_of, bits
+
+# What one expression may take, its program and the states it is run with. A thousand routes have one each, or more.
+MAX_REGEX_BYTES = 32 * 1024
+_SLASH = bit_of("/")
 
 
-def are_disjoint(one: str, other: str) -> bool:
-    """Say whether no string can match both expressions in full, as far as their first characters tell.
+def compile_regex(expression: str) -> Any:
+    """Compile an expression; ValueError for one that RE2 does not take, or that is too large."""
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = MAX_REGEX_BYTES
+    try:
+        return re2.compile(expression, options=options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else ""
+        text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        if "too large" in text:
+            raise ValueError("the regular expression is too large; repeat less") from error
+        raise ValueError(f"not a regular expression that RE2 takes: {text}") from error
 
-    Both match no empty string (a path segment is never empty). False means "perhaps they share one".
+
+def can_match_slash(expression: str) -> bool:
+    """Say whether an expression might match a text with a "/" in it; False is certain."""
+    automaton = automaton_of(expression)
+    return automaton is None or bool(automaton.characters & _SLASH)
+
+
+class Steps:
+    """How much more work comparing expressions may be; one for all the comparisons of a document."""
+
+    def __init__(self, left: int) -> None:
+        """Allow so many steps, each worth about a microsecond."""
+        self.left = left
+
+    @property
+    def are_used_up(self) -> bool:
+        """Say whether the last comparison was cut short."""
+        return self.left < 0
+
+
+def are_disjoint(one: str, other: str, steps: Steps) -> bool:
+    """Say whether no text but the empty one matches both expressions in full; False means "perhaps one does".
+
+    Gives up, with False, when the steps are used up.
     """
-    mine, theirs = first_characters(_ungrouped(one)), first_characters(_ungrouped(other))
-    return mine is not None and theirs is not None and mine.isdisjoint(theirs)
+    mine, theirs = automaton_of(one), automaton_of(other)
+    return mine is not None and theirs is not None and not _may_meet(mine, theirs, steps)
 
 
-def literal_prefix(pattern: str) -> str:
-    """Give the text of a path pattern before its first placeholder."""
-    return pattern.partition("{")[0]
+def _may_meet(mine: Automaton, theirs: Automaton, steps: Steps) -> bool:
+    """Walk both at once, over pairs of positions that one character reaches together."""
+    met: set[tuple[int, int]] = set()
+    ahead = [(mine.first, theirs.first)]
+    while ahead:
+        for pair in _meeting(mine, theirs, ahead.pop(), steps):
+            if mine.last >> pair[0] & 1 and theirs.last >> pair[1] & 1:
+                return True
+            if pair not in met:
+                met.add(pair)
+                ahead.append((mine.follow[pair[0]], theirs.follow[pair[1]]))
+        if steps.are_used_up:
+            return True
+    return False
 
 
-def first_characters(expression: str) -> Characters | None:
-    """Give every character that a match can begin with, or None where that is not plain to see."""
-    first: Characters = frozenset()
-    for branch in _branches(expression):
-        characters = _first_of(branch)
-        if characters is None:
-            return None
-        first |= characters
-    return first
-
-
-def _ungrouped(expression: str) -> str:
-    """Take one group around the whole of an expression off, as the constraint of a parameter has it."""
-    match = _NAMED_GROUP.match(expression)
-    if match is not None and expression.endswith(")") and _closes_at(expression, 0) == len(expression) - 1:
-        return expression[match.end() : -1]
-    return _NAMED_GROUP.sub("(?:", expression)
-
-
-def _branches(expression: str) -> list[str]:
-    """Split at the alternatives that are not inside of a group or class."""
-    branches, depth, in_class, start, at = [], 0, False, 0, 0
-    while at < len(expression):
-        character = expression[at]
-        if character == "\\":
-            at += 1
-        elif in_class:
-            in_class = character != "]"
-        elif character == "[":
-            in_class = True
-        elif character in "()":
-            depth += 1 if character == "(" else -1
-        elif character == "|" and depth == 0:
-            branches.append(expression[start:at])
-            start = at + 1
-        at += 1
-    branches.append(expression[start:])
-    return branches
-
-
-def _closes_at(expression: str, start: int) -> int:
-    depth, at = 0, start
-    while at < len(expression):
-        character = expression[at]
-        if character == "\\":
-            at += 1
-        elif character == "[":
-            at = expression.find("]", at + 2)
-            if at < 0:
-                return -1
-        elif character in "()":
-            depth += 1 if character == "(" else -1
-            if depth == 0:
-                return at
-        at += 1
-    return -1
-
-
-def _first_of(branch: str) -> Characters | None:
-    if not branch:
-        return None
-    if branch.startswith("(?:"):
-        end = _closes_at(branch, 0)
-        inner = first_characters(branch[3:end]) if end > 0 else None
-        return _unless_optional(inner, branch[end + 1 :])
-    if branch[0] == "[":
-        end = branch.find("]", 2)
-        return _unless_optional(_of_class(branch[1:end]) if end > 0 else None, branch[end + 1 :])
-    if branch[0] == "\\":
-        escaped = branch[1:2]
-        characters = _CLASSES.get(escaped) if escaped.isalnum() else frozenset(escaped)
-        return _unless_optional(characters, branch[2:])
-    if branch[0] in _SPECIAL:
-        return None
-    return _unless_optional(frozenset(branch[0]), branch[1:])
-
-
-def _unless_optional(characters: Characters | None, rest: str) -> Characters | None:
-    """What follows may be first too when the atom before it can be left out."""
-    return None if rest[:1] in _QUANTIFIERS_OF_NONE and rest[:1] else characters
-
-
-def _of_class(body: str) -> Characters | None:
-    """Give the characters of a class such as a-z0-9_; None for a negated one or one with escapes."""
-    if body.startswith("^") or "\\" in body or "[" in body:
-        return None
-    characters: set[str] = set()
-    at = 0
-    while at < len(body):
-        if body[at + 1 : at + 2] == "-" and at + 2 < len(body):
-            characters.update(map(chr, range(ord(body[at]), ord(body[at + 2]) + 1)))
-            at += 3
-        else:
-            characters.add(body[at])
-            at += 1
-    return frozenset(characters)
+def _meeting(
+    mine: Automaton, theirs: Automaton, ahead: tuple[Positions, Positions], steps: Steps
+) -> Iterator[tuple[int, int]]:
+    """Give the pairs of these positions that one character can be at."""
+    for my_position in bits(ahead[0]):
+        accepted = mine.accepts[my_position]
+        for their_position in bits(ahead[1]):
+            steps.left -= 1
+            if accepted & theirs.accepts[their_position]:
+                yield my_position, their_position

@@ -16,22 +16,60 @@ from pydantic import (
 )
 
 from store.model.fields import check_method
-from store.model.parts import FieldName, FieldValue, Host, Name, ParamName, Part, Size, UrlPath, as_text
+from store.model.parts import (
+    DomainName,
+    FieldName,
+    FieldValue,
+    Given,
+    Name,
+    ParamName,
+    Part,
+    PathAlone,
+    Size,
+    Text,
+    as_text,
+    check_path_characters,
+)
 from store.model.paths import PathPattern
+from store.model.regexes import compile_regex
+
+
+def _pattern(raw: object) -> PathPattern:
+    return raw if isinstance(raw, PathPattern) else PathPattern.parse_written(as_text(raw, "/v1/*"))
+
+
+def _distinct(fields: dict[str, str]) -> dict[str, str]:
+    """Header fields' names are one whatever their case (RFC 9110 section 5.1)."""
+    if len({name.lower() for name in fields}) < len(fields):
+        raise ValueError("the same header field stands twice, in another case")
+    return fields
+
+
+def _replacement(to: str) -> str:
+    if "?" in to:
+        raise ValueError("a rewrite changes the path alone: no '?'")
+    return check_path_characters(to)
+
+
+def _expression(pattern: str) -> str:
+    compile_regex(pattern)
+    return pattern
+
 
 Path = Annotated[
     PathPattern,
-    BeforeValidator(lambda raw: raw if isinstance(raw, PathPattern) else PathPattern.parse(as_text(raw, "/v1/*"))),
+    BeforeValidator(_pattern),
     PlainSerializer(lambda path: path.text),
     WithJsonSchema({"type": "string", "examples": ["/v1", "/v1/*", "/users/{id}", "/users/{id:[0-9]+}"]}),
 ]
+Fields = Annotated[dict[FieldName, FieldValue], AfterValidator(_distinct)]
 
 
 class Match(Part):
     """What else a request must have: header fields and query parameters with exactly these values."""
 
-    headers: dict[FieldName, FieldValue] = Field(default={}, max_length=16)
-    query: dict[ParamName, StrictStr] = Field(default={}, max_length=16)
+    headers: Fields = Field(default={}, max_length=16)
+    query: dict[ParamName, Text] = Field(default={}, max_length=16)
 
 
 class SplitShare(Part):
@@ -44,7 +82,7 @@ class SplitShare(Part):
 class HeaderOps(Part):
     """Fields to remove, then fields to set."""
 
-    set: dict[FieldName, FieldValue] = Field(default={}, max_length=64)
+    set: Fields = Field(default={}, max_length=64)
     remove: tuple[FieldName, ...] = Field(default=(), max_length=64)
 
 
@@ -55,13 +93,17 @@ class HeaderRules(Part):
     response: HeaderOps = HeaderOps()
 
 
+Expression = Annotated[StrictStr, Field(min_length=1, max_length=512), AfterValidator(_expression)]
+Replacement = Annotated[StrictStr, Field(max_length=1024), AfterValidator(_replacement)]
+
+
 class RouteRewrite(Part):
     """How a route changes the path: by a stripped prefix, by another prefix, or by an RE2 expression."""
 
-    strip_prefix: UrlPath | None = None
-    from_path: UrlPath | None = Field(default=None, alias="from")
-    pattern: StrictStr | None = Field(default=None, alias="regex", max_length=512)
-    to_path: Annotated[StrictStr, Field(max_length=1024)] | None = Field(default=None, alias="to")
+    strip_prefix: Annotated[PathAlone | None, Given] = None
+    from_path: Annotated[PathAlone | None, Given] = Field(default=None, alias="from")
+    pattern: Annotated[Expression | None, Given] = Field(default=None, alias="regex")
+    to_path: Annotated[Replacement | None, Given] = Field(default=None, alias="to")
 
     @property
     def kind(self) -> Literal["strip_prefix", "replace", "regex"]:
@@ -77,6 +119,8 @@ class RouteRewrite(Part):
 
 
 Method = Annotated[StrictStr, AfterValidator(check_method)]
+Methods = Annotated[frozenset[Method], Field(min_length=1, max_length=64)]
+Hosts = Annotated[tuple[DomainName, ...], Field(min_length=1, max_length=1000)]
 
 
 class Route(Part):
@@ -84,16 +128,16 @@ class Route(Part):
 
     name: Name
     path: Path
-    methods: frozenset[Method] | None = Field(default=None, min_length=1)
-    domains: tuple[Host, ...] | None = Field(default=None, min_length=1)
+    methods: Annotated[Methods | None, Given] = None
+    domains: Annotated[Hosts | None, Given] = None
     match: Match = Match()
-    upstream: Name | None = None
+    upstream: Annotated[Name | None, Given] = None
     split: tuple[SplitShare, ...] = Field(default=(), max_length=32)
     auth: tuple[Name, ...] = Field(default=(), max_length=16)
     limits: tuple[Name, ...] = Field(default=(), max_length=16)
-    rewrite: RouteRewrite | None = None
+    rewrite: Annotated[RouteRewrite | None, Given] = None
     headers: HeaderRules = HeaderRules()
-    max_body_bytes: Size | None = Field(default=None, alias="max_body")
+    max_body_bytes: Annotated[Size | None, Given] = Field(default=None, alias="max_body")
     websocket: StrictBool = True
     priority: StrictInt = Field(default=0, ge=-1_000_000, le=1_000_000)
     keep_credentials: StrictBool = False

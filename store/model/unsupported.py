@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from store.model.faults import Fault
+from store.model.faults import Found
 
-_AUTH_TYPES = frozenset({"jwt", "session", "forward", "basic"})
-_LIMIT_KINDS = ("quota", "concurrent", "shadow", "cost")
-
-
-def unsupported(raw: Mapping[object, object]) -> list[Fault]:
-    """List what a raw document asks for that comes with a later version."""
-    return [*_auth(raw.get("auth")), *_limits(raw.get("limits"))]
+_AUTH_TYPES = frozenset({"jwt", "session"})
+_LIMIT_KINDS = ("quota", "concurrent", "shadow")
 
 
-def _auth(auth: object) -> Iterator[Fault]:
-    for name, method in _parts(auth):
+def unsupported(raw: Mapping[str, Any]) -> Iterator[Found]:
+    """Find what a raw document asks for that comes with a later version."""
+    for name, method in _parts(raw.get("auth")):
         kind = method.get("type")
         if isinstance(kind, str) and kind in _AUTH_TYPES:
-            yield Fault(f"auth.{name}.type", f"{kind} is not supported yet")
-
-
-def _limits(limits: object) -> Iterator[Fault]:
-    for name, limit in _parts(limits):
+            yield Found(("auth", name, "type"), f"{kind} is not supported yet")
+    for name, limit in _parts(raw.get("limits")):
         for kind in _LIMIT_KINDS:
             if kind in limit:
-                yield Fault(f"limits.{name}.{kind}", "not supported yet")
+                yield Found(("limits", name, kind), "not supported yet")
 
 
-def _parts(named: object) -> Iterator[tuple[object, Mapping[object, object]]]:
+def _parts(named: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if isinstance(named, Mapping):
         for name, part in named.items():
-            if isinstance(part, Mapping):
+            if isinstance(name, str) and isinstance(part, Mapping):
                 yield name, part

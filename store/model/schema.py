@@ -1,0 +1,50 @@
+"""Documents described as JSON Schema, draft 2020-12, in their own spelling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from store.model.tenant import TenantDocument
+from store.model.units import format_duration
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_ADAPTER = TypeAdapter(TenantDocument)
+
+
+def document_json_schema() -> dict[str, Any]:
+    """Describe documents: their fields, by the names that documents use, with every shorthand.
+
+    What one field must be to another is not in it. A field that may be left out may not be null.
+    """
+    described = _plain(_ADAPTER.json_schema(by_alias=True, mode="validation"))
+    return {"$schema": DIALECT, **described}
+
+
+def _plain(node: Any) -> Any:
+    """Leave out what pydantic says of Python: null for what is left out, titles, and defaults in the models' terms."""
+    if isinstance(node, list):
+        return [_plain(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {key: _of_property(key, value) for key, value in node.items() if not _is_noise(key, value)}
+    if "patternProperties" in kept:
+        kept["additionalProperties"] = False
+    choices = [each for each in kept.get("anyOf", ()) if each != {"type": "null"}]
+    if len(choices) == 1:
+        del kept["anyOf"]
+        return {**choices[0], **kept}
+    return {**kept, "anyOf": choices} if choices else kept
+
+
+def _of_property(key: str, value: Any) -> Any:
+    if key in ("properties", "patternProperties", "$defs"):  # names here are fields, not keywords
+        return {name: _plain(each) for name, each in value.items()}
+    if key == "default" and isinstance(value, float):
+        return format_duration(value)
+    return value if key in ("examples", "default", "enum", "const") else _plain(value)
+
+
+def _is_noise(key: str, value: Any) -> bool:
+    return key == "title" or (key == "default" and (value is None or isinstance(value, dict)))

@@ -1,0 +1,186 @@
+"""store/model/checks.py: what a document's parts must be to each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from store.model import parse_document
+from tests.store.model.documents import document, faults_in, route, with_route, with_upstream
+
+
+def splits(*shares: tuple[str, int], **fields: Any) -> dict[str, Any]:
+    split = [{"upstream": name, "weight": weight} for name, weight in shares]
+    return document(
+        upstreams={"shop": {"targets": ["http://a.test"]}, "canary": {"targets": ["http://b.test"]}},
+        routes=[{"name": "api", "path": "/", "split": split, **fields}],
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "lines"),
+    [
+        # names and hosts, once each
+        (document(routes=[route(), route(path="/b"), route(path="/c")]),
+         ["routes[1].name: routes[0] is 'api' too", "routes[2].name: routes[0] is 'api' too"]),
+        (document(domains=["a.test", "A.test.", {"host": "a.test"}]),
+         ["domains[1]: domains[0] is 'a.test' too", "domains[2].host: domains[0] is 'a.test' too"]),
+        (with_route(auth=["keys", "keys"]), ["routes[0].auth[1]: 'keys' stands twice"]),
+        (with_route(limits=["per-ip", "per-ip"]), ["routes[0].limits[1]: 'per-ip' stands twice"]),
+        (with_route(domains=["shop.acme.com", "SHOP.acme.com"]),
+         ["routes[0].domains[1]: 'shop.acme.com' stands twice"]),
+        # upstreams
+        (with_upstream(targets=["http://10.0.0.1", {"url": "http://10.0.0.1:80/", "weight": 2}]),
+         ["upstreams.shop.targets[1]: targets[0] is the same address"]),
+        (with_upstream(targets=[{"url": "http://10.0.0.1", "weight": 0}]),
+         ["upstreams.shop.targets: every target has weight 0"]),
+        (with_upstream(health={"path": "/", "interval": "1s", "timeout": "2s"}),
+         ["upstreams.shop.health.timeout: is longer than the interval"]),
+        (with_upstream(health={"path": "/", "interval": "500ms"}),
+         ["upstreams.shop.health.timeout: is longer than the interval"]),
+        # auth
+        (document(auth={"keys": {"type": "api_key", "header": "X", "query": "y"}}),
+         ["auth.keys: a key comes in a header or in the query: name one of them"]),
+        (document(auth={"keys": {"type": "api_key", "header": "Host"}}),
+         ["auth.keys.header: Host has a meaning of its own: no key can come in it"]),
+        (document(auth={"keys": {"type": "api_key", "header": "transfer_encoding"}}),
+         ["auth.keys.header: transfer_encoding has a meaning of its own: no key can come in it"]),
+        # where a route's requests go
+        (document(routes=[{"name": "api", "path": "/"}]), ["routes[0].upstream: is required, or split"]),
+        (document(routes=[{"name": "api", "path": "/", "split": []}]), ["routes[0].upstream: is required, or split"]),
+        (splits(("shop", 1), upstream="shop"), ["routes[0].split: a route has an upstream or a split, not both"]),
+        (splits(("shop", 0), ("canary", 0)), ["routes[0].split: every share has weight 0"]),
+        (splits(("shop", -1)), ["routes[0].split[0].weight: is less than 0"]),
+        (splits(("shop", 1), ("canary", 1), ("shop", 2)),
+         ["routes[0].split[2].upstream: split[0] is 'shop' too: add the weights"]),
+        # limits that count by who calls
+        (with_route(limits=["per-key"]),
+         ["routes[0].limits[0]: 'per-key' counts by key, but the route has no auth"]),
+        (document(limits={"s": {"rate": "1/s", "by": "subject"}}, routes=[route(limits=["s"], auth=[])]),
+         ["routes[0].limits[0]: 's' counts by subject, but the route has no auth"]),
+    ],
+)  # fmt: skip
+def test_parts_that_do_not_go_together_are_refused(raw: dict[str, Any], lines: list[str]) -> None:
+    assert faults_in(raw) == lines
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        with_route(limits=["per-key"], auth=["keys"]),
+        with_route(limits=["per-ip"]),
+        with_upstream(targets=["http://10.0.0.1", "http://10.0.0.1:81", "https://10.0.0.1", "http://10.0.0.1/b"]),
+        with_upstream(targets=["http://10.0.0.1", {"url": "http://10.0.0.2", "weight": 0}]),
+        with_upstream(health={"path": "/", "interval": "1s", "timeout": "1s"}),
+        splits(("shop", 95), ("canary", 5)),
+        splits(("shop", 1), ("canary", 0)),
+        document(auth={"keys": {"type": "api_key", "header": "Authorization"}}),
+        document(auth={"keys": {"type": "api_key", "query": "api_key"}}),
+        with_route(headers={"request": {"set": {"Host": "origin.test", "Cookie": "a=b"}, "remove": ["cookie"]}}),
+        with_route(headers={"response": {"set": {"Set-Cookie": "a=b"}, "remove": ["Server"]}}),
+    ],
+)
+def test_parts_that_go_together_are_accepted(raw: dict[str, Any]) -> None:
+    parse_document(raw)
+
+
+OWN = "is the edge's own: no rule can change it"
+
+
+@pytest.mark.parametrize(
+    ("rules", "lines"),
+    [
+        ({"request": {"set": {"Content-Length": "5"}}},
+         [f"routes[0].headers.request.set.Content-Length: Content-Length {OWN}"]),
+        ({"request": {"set": {"X_Forwarded_For": "1.2.3.4"}, "remove": ["X-Portico-Subject"]}},
+         [f"routes[0].headers.request.set.X_Forwarded_For: X_Forwarded_For {OWN}",
+          f"routes[0].headers.request.remove[0]: X-Portico-Subject {OWN}"]),
+        ({"request": {"remove": ["Cookie", "Connection"]}},
+         [f"routes[0].headers.request.remove[1]: Connection {OWN}"]),
+        ({"request": {"remove": ["host"]}},
+         ["routes[0].headers.request.remove[0]: no request can go without its Host"]),
+        ({"response": {"set": {"Transfer-Encoding": "chunked", "X-Request-ID": "1"}, "remove": ["RateLimit"]}},
+         [f"routes[0].headers.response.set.Transfer-Encoding: Transfer-Encoding {OWN}",
+          f"routes[0].headers.response.set.X-Request-ID: X-Request-ID {OWN}",
+          f"routes[0].headers.response.remove[0]: RateLimit {OWN}"]),
+        ({"request": {"set": {"X-A": "1", "x-a": "2"}}},
+         ["routes[0].headers.request.set: the same header field stands twice, in another case"]),
+    ],
+)  # fmt: skip
+def test_a_rule_for_what_is_the_edges_own_is_refused(rules: dict[str, Any], lines: list[str]) -> None:
+    assert faults_in(with_route(headers=rules)) == lines
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "lines"),
+    [
+        ({}, ["routes[0].rewrite: expected one of strip_prefix, from (with to) and regex (with to)"]),
+        ({"to": "/b"}, ["routes[0].rewrite: expected one of strip_prefix, from (with to) and regex (with to)"]),
+        ({"strip_prefix": "/a", "from": "/a", "to": "/b"},
+         ["routes[0].rewrite: expected one of strip_prefix, from (with to) and regex (with to)"]),
+        ({"strip_prefix": "/a", "to": "/b"}, ["routes[0].rewrite.to: strip_prefix has no 'to'; use from and to"]),
+        ({"from": "/a"}, ["routes[0].rewrite.to: is required with from"]),
+        ({"regex": "a"}, ["routes[0].rewrite.to: is required with regex"]),
+        ({"from": "/a", "to": "b"}, ["routes[0].rewrite.to: expected a path that begins with '/'"]),
+        ({"from": "/a", "to": "/\\1"}, ["routes[0].rewrite.to: expected a path that begins with '/'"]),
+        ({"regex": r"^/v(\d+)/", "to": r"/\2"}, ["routes[0].rewrite.to: the regex has no group 2"]),
+        ({"regex": r"^/v(?P<n>\d+)/", "to": r"/\g<m>"}, ["routes[0].rewrite.to: the regex has no group m"]),
+        ({"regex": "a", "to": "/\\x41"},
+         ["routes[0].rewrite.to: a backslash stands before a group's number, as in \\1, or its name, as in \\g<id>"]),
+        ({"regex": "a", "to": "/\\"},
+         ["routes[0].rewrite.to: a backslash stands before a group's number, as in \\1, or its name, as in \\g<id>"]),
+        ({"regex": "a", "to": "/\\101"},
+         ["routes[0].rewrite.to: a backslash stands before a group's number, as in \\1, or its name, as in \\g<id>"]),
+        ({"regex": "(", "to": "/"},
+         ["routes[0].rewrite.regex: not a regular expression that RE2 takes: missing ): ("]),
+        ({"regex": "(?=a)", "to": "/"},
+         ["routes[0].rewrite.regex: not a regular expression that RE2 takes: invalid perl operator: (?="]),
+    ],
+)  # fmt: skip
+def test_a_rewrite_that_does_not_say_one_thing_is_refused(rewrite: dict[str, Any], lines: list[str]) -> None:
+    assert faults_in(with_route(rewrite=rewrite)) == lines
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "kind"),
+    [
+        ({"strip_prefix": "/v1"}, "strip_prefix"),
+        ({"from": "/a", "to": "/b"}, "replace"),
+        ({"regex": r"^/v(\d+)/", "to": "/api/"}, "regex"),
+        ({"regex": r"^/v(\d+)/(?P<id>\w+)", "to": r"/api/\g<id>/\1/\g<0>"}, "regex"),
+        ({"regex": "x", "to": ""}, "regex"),
+    ],
+)
+def test_a_rewrite_is_of_one_kind(rewrite: dict[str, Any], kind: str) -> None:
+    parsed = parse_document(with_route(rewrite=rewrite)).routes[0].rewrite
+    assert parsed is not None
+    assert parsed.kind == kind
+    assert parsed.to == rewrite.get("to", "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "lines"),
+    [
+        # a wrong auth is not "no auth", and wrong methods are not "any method": nothing is made up
+        ({"auth": "keys", "limits": ["per-key"]}, ["routes[0].auth: expected a list"]),
+        ({"upstream": 5}, ["routes[0].upstream: expected text: put it in quotes"]),
+        ({"split": 5, "upstream": "shop"}, ["routes[0].split: expected a list"]),
+    ],
+)
+def test_a_field_that_is_wrong_gives_no_second_fault_elsewhere(fields: dict[str, Any], lines: list[str]) -> None:
+    assert faults_in(with_route(**fields)) == lines
+
+
+def test_routes_whose_rank_is_not_known_are_in_no_conflict() -> None:
+    for field, wrong in {"methods": ["get"], "match": 5, "priority": "1", "domains": [], "path": "v1"}.items():
+        raw = document(routes=[route(), route(name="other", **{field: wrong})])
+        assert len(faults_in(raw)) == 1, field
+
+
+def test_routes_with_the_same_rank_are_refused_with_both_names() -> None:
+    (line,) = faults_in(document(routes=[route(), route(name="other", path="/v1/*")]))
+    assert line.startswith("routes[1]: ")
+    assert "'api'" in line
+    assert "'other'" in line
+    assert "priority" in line
