@@ -176,7 +176,10 @@ def _portico() -> str:
     if shutil.which("portico"):
         return "portico"
     script = Path(sys.executable).with_name("portico")
-    return os.path.relpath(script) if script.is_file() else f"{sys.executable} -m tenants"
+    if not script.is_file():
+        return f"{sys.executable} -m tenants"
+    # Short where that works, as it does from the checkout; elsewhere a path that works from anywhere.
+    return str(script.relative_to(Path.cwd())) if script.is_relative_to(Path.cwd()) else str(script)
 
 
 def _urls(line: str) -> list[str]:
