@@ -71,7 +71,7 @@ def _check_authority(target: str, host: str) -> None:
 @lru_cache(maxsize=65_536)
 def _canonical_host(host: str) -> str:
     """Spell a `Host` the one way; remembered, because the same few thousand come all day and an attacker's drop out."""
-    if not host or any(c in host for c in "@/\\?# \t,"):
+    if not host or any(c in host for c in "@/\\?# \t,*"):
         raise EdgeError("bad_host", must_close=True)
     try:
         return normalise_host(host)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import overload
 
-import re2
 from yarl import URL
 
 from edge.paths import canonical_text, normalise_path
 from store.model import RouteRewrite
+from store.model.regexes import compile_regex
 
 PathRewrite = Callable[[str], str]
 
@@ -61,7 +61,7 @@ def compile_rewrite(rewrite: RouteRewrite) -> PathRewrite:
         return Rewrite(rewrite.strip_prefix, "/").execute
     if rewrite.from_path is not None:
         return Rewrite(rewrite.from_path, rewrite.to).execute
-    pattern, replacement = re2.compile(rewrite.pattern), rewrite.to
+    pattern, replacement = compile_regex(rewrite.pattern or ""), rewrite.to
 
     def substitute(path: str) -> str:
         rewritten = pattern.sub(replacement, path)

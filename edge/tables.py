@@ -49,10 +49,16 @@ class Conditions:
         return len(self.headers) + len(self.query)
 
     def hold(self, headers: MultiMapping[str], query_string: str) -> bool:
-        """Say whether a request meets all of them; of a repeated field one occurrence is enough."""
-        if not all(value in headers.getall(name, ()) for name, value in self.headers):
+        """Say whether a request meets all of them; of a repeated field or parameter the first occurrence counts.
+
+        So no request meets two conditions that ask for different values, which is what conflicts are judged by.
+        """
+        if not all(headers.get(name) == value for name, value in self.headers):
             return False
-        return not self.query or set(self.query) <= set(parse_qsl(query_string, keep_blank_values=True))
+        if not self.query:
+            return True
+        given = dict(reversed(parse_qsl(query_string, keep_blank_values=True)))
+        return all(given.get(name) == value for name, value in self.query)
 
 
 UNCONDITIONAL = Conditions()

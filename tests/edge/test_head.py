@@ -72,6 +72,7 @@ def test_a_target_is_read_in_its_one_spelling(target: str, host: str, expected: 
         (exchange("/", ("Host", "user@shop")), 400, "bad_host"),
         (exchange("/", ("Host", "a b/..")), 400, "bad_host"),
         (exchange("/", ("Host", "a,b")), 400, "bad_host"),
+        (exchange("/", ("Host", "*.acme.app")), 400, "bad_host"),
         (exchange("/", ("Host", "shop:port")), 400, "bad_host"),
         (exchange("http://evil.test/", HOST), 400, "bad_host"),
         (exchange("ftp://shop.acme.com/", HOST), 400, "bad_request"),

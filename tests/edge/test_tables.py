@@ -238,3 +238,10 @@ def test_the_winner_is_the_first_that_matches_in_the_order_of_rank(texts: list[s
     else:
         assert result.entry.sort_key == min(pattern.sort_key for pattern in matching)
         assert result.entry in matching
+
+
+def test_of_a_repeated_field_or_parameter_the_first_occurrence_counts() -> None:
+    headers = CIMultiDict([("X", "1"), ("X", "2")])
+    assert Conditions.of({"X": "1"}, {"q": "a"}).hold(headers, "q=a&q=b")
+    assert not Conditions.of({"X": "2"}, {}).hold(headers, "")
+    assert not Conditions.of({}, {"q": "b"}).hold(headers, "q=a&q=b")
