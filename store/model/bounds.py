@@ -17,11 +17,13 @@ MAX_GROWTH = 4
 
 
 def size_of(raw: Mapping[str, Any]) -> int:
-    """Give the length of a document as compact JSON, in bytes; DocumentError for one that is nested too deep."""
+    """Give the length of a document as compact JSON, in bytes; DocumentError for one that has none."""
     try:
         text = json.dumps(raw, ensure_ascii=False, separators=(",", ":"), skipkeys=True, default=str)
-    except (RecursionError, ValueError):  # ValueError: it holds itself
+    except RecursionError:
         raise DocumentError([Fault("", "the document is nested too deep")]) from None
+    except ValueError:
+        raise DocumentError([Fault("", "the document holds itself, or a number of thousands of digits")]) from None
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 

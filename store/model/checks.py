@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from store.model.access import ApiKeyAuth, RateLimit
+from store.model.conflicts import MAX_FAULTS as MAX_CONFLICTS
 from store.model.conflicts import find_conflicts
 from store.model.drafts import Draft, Sketch
 from store.model.faults import Found, Loc
@@ -176,6 +177,13 @@ _ROUTE = re.compile(r"routes\[([0-9]+)\]")
 def _conflicts(draft: Draft) -> Iterator[Found]:
     ranked = ("name", "path", "methods", "domains", "match", "priority")
     routes = {at: route.part for at, route in draft.routes.items() if route.has(*ranked)}
-    for fault in find_conflicts(routes):
-        place = _ROUTE.fullmatch(fault.path)
-        yield Found(("routes", int(place[1])) if place else (), fault.message)
+    conflicts = [Found(_place(fault.path), fault.message) for fault in find_conflicts(routes)]
+    yield from conflicts
+    if len(conflicts) == MAX_CONFLICTS:
+        last = max(conflict.loc for conflict in conflicts)
+        yield Found(last, f"is the last of {MAX_CONFLICTS} routes listed as in conflict; there may be more")
+
+
+def _place(path: str) -> Loc:
+    found = _ROUTE.fullmatch(path)
+    return ("routes", int(found[1])) if found else ()

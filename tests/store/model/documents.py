@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -49,3 +51,56 @@ def faults_in(raw: object) -> list[str]:
     lines = [str(fault) for fault in refusal.value.faults]
     assert str(refusal.value) == "\n".join(lines)
     return lines
+
+
+def holes(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Give the place of everything inside a raw document."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, child in entries:
+        yield (*path, step)
+        yield from holes(child, (*path, step))
+
+
+# Every field of every part.
+FULL = document(
+    name="Acme",
+    enabled=True,
+    domains=[{"host": "shop.acme.com", "verified_by": "operator"}],
+    upstreams={
+        "shop": upstream(
+            targets=[{"url": "http://10.0.0.1", "weight": 1}],
+            balance={"hash": {"header": "X-User"}},
+            connect_timeout="2s",
+            max_connections=1,
+            health={"path": "/", "interval": "5s", "timeout": "1s", "healthy_after": 1},
+            retry={"attempts": 1, "on": ["connect"]},
+        )
+    },
+    auth={"keys": {"type": "api_key", "header": "X-Key"}},
+    limits={"team": {"rate": "1/s", "burst": 1, "by": {"header": "X-Team"}, "on_store_loss": "open"}},
+    routes=[
+        route(
+            methods=["GET"],
+            domains=["shop.acme.com"],
+            match={"headers": {"X-A": "1"}, "query": {"b": "1"}},
+            auth=["keys"],
+            limits=["team"],
+            rewrite={"regex": "^/v1", "to": "/"},
+            headers={"request": {"set": {"X-A": "b"}, "remove": ["Cookie"]}, "response": {"remove": ["Server"]}},
+            max_body="1MiB",
+            websocket=True,
+            priority=1,
+            keep_credentials=False,
+        )
+    ],
+)
+
+
+def put(raw: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """Give a copy of a raw document with another value at this place."""
+    changed = copy.deepcopy(raw)
+    inner = changed
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = value
+    return changed

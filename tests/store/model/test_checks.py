@@ -184,3 +184,9 @@ def test_routes_with_the_same_rank_are_refused_with_both_names() -> None:
     assert "'api'" in line
     assert "'other'" in line
     assert "priority" in line
+
+
+def test_where_very_many_routes_are_in_conflict_it_is_said_that_not_all_are_listed() -> None:
+    lines = faults_in(document(routes=[route(name=f"r{at}") for at in range(30)]))
+    assert len(lines) == 21
+    assert lines[-1].endswith(": is the last of 20 routes listed as in conflict; there may be more")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +12,17 @@ from pydantic import ValidationError
 
 from store.model import DocumentError, Fault, TenantDocument, parse_document
 from store.model.words import _IMPOSSIBLE, found_by
-from tests.store.model.documents import document, faults_in, route, upstream, with_route, with_upstream
+from tests.store.model.documents import (
+    FULL,
+    document,
+    faults_in,
+    holes,
+    put,
+    route,
+    upstream,
+    with_route,
+    with_upstream,
+)
 
 NAME = "letters, digits, '.', '_' and '-', at most 63 of them, a letter or digit first and last"
 
@@ -120,57 +128,6 @@ def test_an_unknown_field_is_named_with_what_it_may_be_meant_for(raw: dict[str, 
 )  # fmt: skip
 def test_a_wrong_value_is_told_from_a_right_one_in_plain_words(raw: dict[Any, Any], line: str) -> None:
     assert faults_in(raw) == [line]
-
-
-def holes(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Give the place of everything inside a raw document."""
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for step, child in entries:
-        yield (*path, step)
-        yield from holes(child, (*path, step))
-
-
-FULL = document(
-    name="Acme",
-    enabled=True,
-    domains=[{"host": "shop.acme.com", "verified_by": "operator"}],
-    upstreams={
-        "shop": upstream(
-            targets=[{"url": "http://10.0.0.1", "weight": 1}],
-            balance={"hash": {"header": "X-User"}},
-            connect_timeout="2s",
-            max_connections=1,
-            health={"path": "/", "interval": "5s", "timeout": "1s", "healthy_after": 1},
-            retry={"attempts": 1, "on": ["connect"]},
-        )
-    },
-    auth={"keys": {"type": "api_key", "header": "X-Key"}},
-    limits={"team": {"rate": "1/s", "burst": 1, "by": {"header": "X-Team"}, "on_store_loss": "open"}},
-    routes=[
-        route(
-            methods=["GET"],
-            domains=["shop.acme.com"],
-            match={"headers": {"X-A": "1"}, "query": {"b": "1"}},
-            auth=["keys"],
-            limits=["team"],
-            rewrite={"regex": "^/v1", "to": "/"},
-            headers={"request": {"set": {"X-A": "b"}, "remove": ["Cookie"]}, "response": {"remove": ["Server"]}},
-            max_body="1MiB",
-            websocket=True,
-            priority=1,
-            keep_credentials=False,
-        )
-    ],
-)
-
-
-def put(raw: Any, path: tuple[Any, ...], value: Any) -> Any:
-    changed = copy.deepcopy(raw)
-    inner = changed
-    for step in path[:-1]:
-        inner = inner[step]
-    inner[path[-1]] = value
-    return changed
 
 
 def test_the_full_document_is_good() -> None:

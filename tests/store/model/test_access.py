@@ -1,0 +1,75 @@
+"""store/model/access.py: who may call, and how often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from store.model import parse_document
+from store.model.access import ApiKeyAuth, RateLimit
+from tests.store.model.documents import document, faults_in
+
+
+def auth(**fields: Any) -> dict[str, Any]:
+    return document(auth={"keys": {"type": "api_key", **fields}})
+
+
+def limit(**fields: Any) -> dict[str, Any]:
+    return document(limits={"a": {"rate": "5/s", "by": "ip", **fields}})
+
+
+@pytest.mark.parametrize(
+    ("fields", "header", "query"),
+    [({}, "X-API-Key", None), ({"header": "X-Key"}, "X-Key", None), ({"query": "key"}, None, "key")],
+)
+def test_a_key_comes_in_one_place(fields: dict[str, Any], header: str | None, query: str | None) -> None:
+    method = parse_document(auth(**fields)).auth["keys"]
+    assert isinstance(method, ApiKeyAuth)
+    assert (method.header, method.query) == (header, query)
+
+
+@pytest.mark.parametrize(
+    ("by", "kind", "header"),
+    [(kind, kind, None) for kind in ("tenant", "route", "key", "subject", "ip")]
+    + [({"header": "X-Team"}, "header", "X-Team")],
+)
+def test_a_limit_counts_by_one_thing(by: Any, kind: str, header: str | None) -> None:
+    parsed = parse_document(limit(by=by)).limits["a"]
+    assert (parsed.by.kind, parsed.by.header) == (kind, header)
+
+
+@pytest.mark.parametrize(("fields", "burst"), [({}, 5), ({"burst": 1}, 1), ({"burst": 200}, 200)])
+def test_a_burst_is_one_periods_worth_unless_it_is_given(fields: dict[str, Any], burst: int) -> None:
+    parsed = parse_document(limit(**fields)).limits["a"]
+    assert isinstance(parsed, RateLimit)
+    assert (parsed.count, parsed.period_s, parsed.burst, parsed.on_store_loss) == (5, 1.0, burst, "local")
+
+
+BY = "limits.a.by: expected tenant, route, key, subject, ip or {header: NAME}"
+
+
+@pytest.mark.parametrize(
+    ("raw", "line"),
+    [
+        (auth(header="X Key"), "auth.keys.header: not a header field's name: 'X Key'"),
+        (auth(query="a&b"), "auth.keys.query: not a query parameter's name: 'a&b'"),
+        (auth(query=None), "auth.keys.query: is empty: give it a value, or leave it out"),
+        (limit(rate=5), "limits.a.rate: expected text such as 100/s"),
+        (limit(rate="5"), "limits.a.rate: expected a rate such as 100/s, 600/m, 1000/h or 5000/d"),
+        (limit(rate=None), "limits.a.rate: is empty; expected text such as 100/s"),
+        (limit(burst=0), "limits.a.burst: is less than 1"),
+        (limit(burst="5"), "limits.a.burst: expected a whole number"),
+        (limit(burst=None), "limits.a.burst: is empty: give it a value, or leave it out"),
+        (limit(by="keys"), f"{BY}; did you mean 'key'?"),
+        (limit(by={"headers": "X"}), BY),
+        (limit(by={"header": "X", "kind": "header"}), BY),
+        (limit(by={"header": "X Y"}), "limits.a.by: not a header field's name: 'X Y'"),
+        (limit(by={"header": 5}), "limits.a.by: expected text such as {header: X-Team}"),
+        (limit(by=["ip"]), BY),
+        (limit(on_store_loss="close"),
+         "limits.a.on_store_loss: expected 'local', 'open' or 'closed'; did you mean 'closed'?"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_auth_method_or_a_limit_is_said(raw: dict[str, Any], line: str) -> None:
+    assert faults_in(raw) == [line]

@@ -1,0 +1,37 @@
+"""store/model/unsupported.py: what a later version does is refused by its place, and nothing else is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from store.model.unsupported import unsupported
+from tests.store.model.documents import document, faults_in
+
+
+@pytest.mark.parametrize(
+    ("raw", "lines"),
+    [
+        ({"auth": {"users": {"type": "jwt", "issuer": "x", "algorithms": 5}}},
+         ["auth.users.type: jwt is not supported yet"]),
+        ({"auth": {"login": {"type": "session"}}}, ["auth.login.type: session is not supported yet"]),
+        ({"limits": {"month": {"quota": "1/month", "by": "key"}}}, ["limits.month.quota: not supported yet"]),
+        ({"limits": {"busy": {"concurrent": 50, "by": "tenant"}}}, ["limits.busy.concurrent: not supported yet"]),
+        ({"limits": {"try": {"rate": "1/s", "by": "ip", "shadow": True}}}, ["limits.try.shadow: not supported yet"]),
+        ({"limits": {"c": {"rate": "1/s", "by": {"claim": "plan"}}}},
+         ["limits.c.by: counting by a claim is not supported yet"]),
+    ],
+)  # fmt: skip
+def test_what_comes_later_is_refused_by_its_place(raw: dict[str, Any], lines: list[str]) -> None:
+    assert faults_in({"tenant": "acme", **raw}) == lines
+
+
+def test_a_type_that_no_version_has_is_a_wrong_value() -> None:
+    assert faults_in({"tenant": "acme", "auth": {"a": {"type": "kerberos"}}}) == ["auth.a.type: expected 'api_key'"]
+
+
+@pytest.mark.parametrize("section", [None, 5, [], {}, {"a": None}, {"a": 5}, {5: {"type": "jwt"}}, {"a": {"type": []}}])
+def test_what_cannot_be_read_asks_for_nothing(section: object) -> None:
+    assert list(unsupported({"auth": section, "limits": section})) == []
+    assert list(unsupported(document())) == []
