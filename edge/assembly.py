@@ -37,7 +37,7 @@ from store.errors import RecordUnreadable, StoreError
 from store.feed import Feed
 from store.fleet import Fleet
 from store.limiter import Limiter
-from store.model import parse_document
+from store.model import read_document
 from store.reports import WorkerReport
 from store.settings import Settings
 
@@ -118,7 +118,7 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
 
         def compile_record(tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
             try:
-                document = parse_document(envelope.record().document)
+                document = read_document(envelope.record().document)
                 if document.tenant != tenant:
                     raise RecordUnreadable(tenant, revision, f"it is a document of tenant {document.tenant}")
                 return compile_tenant(document, envelope.hosts, revision, parts)

@@ -2,7 +2,7 @@
 
 from store.model.access import ApiKeyAuth, By, RateLimit
 from store.model.conflicts import rank
-from store.model.document import dump_document, parse_document
+from store.model.document import dump_document, parse_document, read_document
 from store.model.faults import DocumentError, Fault, did_you_mean
 from store.model.hosts import is_mask, mask_matches, normalise_host, parent_masks
 from store.model.paths import PathKind, PathPattern, Segment, SegmentKind
@@ -45,4 +45,5 @@ __all__ = [
     "parent_masks",
     "parse_document",
     "rank",
+    "read_document",
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, WithJsonSchema, model_validator
 
+from store.gcra import pace
 from store.model.faults import did_you_mean
 from store.model.fields import check_field_name
 from store.model.parts import FieldName, Given, ParamName, Part, as_text
@@ -86,6 +87,12 @@ class RateLimit(Part):
         ),
     ]
     on_store_loss: Literal["local", "open", "closed"] = "local"
+
+    @model_validator(mode="after")
+    def _can_be_counted(self) -> RateLimit:
+        """Refuse what the limiter could not count exactly, such as a burst that takes decades to return."""
+        pace(self.count, self.period_s, self.burst)
+        return self
 
     @property
     def count(self) -> int:

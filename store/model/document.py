@@ -46,6 +46,24 @@ def parse_document(raw: object) -> TenantDocument:
     return document
 
 
+def read_document(raw: object) -> TenantDocument:
+    """Give a document that was checked when it was written; DocumentError when its form is not one's.
+
+    For workers, which read from the catalog: what its routes are to each other is not judged again, because that may
+    take a second for a document made to be slow, and a worker has requests to serve.
+    """
+    if not isinstance(raw, dict):
+        raise DocumentError([Fault("", f"expected a mapping with the fields of a tenant, not {_kind(raw)}")])
+    found = list(dangling(raw, raw.get("routes")))
+    try:
+        document = TenantDocument.model_validate(raw)
+    except ValidationError as error:
+        raise DocumentError(faults_of([*found_by(error, raw), *found], raw)) from None
+    if found:
+        raise DocumentError(faults_of(found, raw))
+    return document
+
+
 def dump_document(document: TenantDocument) -> dict[str, Any]:
     """Write a document in the spelling it is read in, defaults left out; parsing that gives an equal document."""
     dumped = document.model_dump(by_alias=True, exclude_defaults=True, mode="json")

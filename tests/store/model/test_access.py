@@ -58,6 +58,7 @@ BY = "limits.a.by: expected tenant, route, key, subject, ip or {header: NAME}"
         (limit(rate=5), "limits.a.rate: expected text such as 100/s"),
         (limit(rate="5"), "limits.a.rate: expected a rate such as 100/s, 600/m, 1000/h or 5000/d"),
         (limit(rate=None), "limits.a.rate: is empty; expected text such as 100/s"),
+        (limit(rate="1/d", burst=1_000_000_000), "limits.a: the limit is too large to be counted exactly"),
         (limit(burst=0), "limits.a.burst: is less than 1"),
         (limit(burst="5"), "limits.a.burst: expected a whole number"),
         (limit(burst=None), "limits.a.burst: is empty: give it a value, or leave it out"),

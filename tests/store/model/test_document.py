@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from store.model import DocumentError, TenantDocument, dump_document, load_yaml_documents, parse_document
+from store.model import (
+    DocumentError,
+    TenantDocument,
+    dump_document,
+    load_yaml_documents,
+    parse_document,
+    read_document,
+)
 from store.model.bounds import MAX_DOCUMENT_BYTES, size_of
 from tests.store.model.documents import document, faults_in, route, with_route
 
@@ -249,3 +256,28 @@ def test_a_refused_part_hides_no_fault_of_another() -> None:
 def test_a_document_error_is_what_both_planes_catch() -> None:
     with pytest.raises(DocumentError):
         parse_document({"tenant": "a", "routes": 5})
+
+
+def test_a_worker_reads_a_checked_document_as_it_was_parsed() -> None:
+    raw = dump_document(parse_document(with_route(auth=["keys"])))
+    assert read_document(raw) == parse_document(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (None, "expected a mapping"),
+        ({"tenant": "acme", "routes": "none"}, "routes"),
+        (with_route(upstream="shopp"), "no upstream named 'shopp'"),
+        (with_route(path="v1"), "a path begins with '/'"),
+    ],
+)
+def test_a_document_that_nobody_checked_is_refused_by_its_form(raw: object, words: str) -> None:
+    with pytest.raises(DocumentError, match=words):
+        read_document(raw)
+
+
+def test_a_worker_does_not_judge_again_what_routes_are_to_each_other() -> None:
+    raw = document(routes=[route(name="one"), route(name="other")])
+    assert faults_in(raw)
+    assert [each.name for each in read_document(raw).routes] == ["one", "other"]
