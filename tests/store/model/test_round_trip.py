@@ -154,7 +154,7 @@ AUTH = st.sampled_from([{}, {"header": "X-API-Key"}, {"header": "x-other"}, {"qu
 )
 LIMITS = together(
     st.fixed_dictionaries({"rate": RATES, "by": st.sampled_from(["tenant", "route", "ip", {"header": "X-Team"}])}),
-    optional(burst=st.integers(1, 10**6), on_store_loss=st.sampled_from(["local", "open", "closed"])),
+    optional(burst=st.integers(1, 10_000), on_store_loss=st.sampled_from(["local", "open", "closed"])),
 )
 REWRITES = st.sampled_from(
     [
