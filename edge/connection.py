@@ -23,7 +23,7 @@ from aiohttp.web_protocol import ERROR, RequestHandler
 from edge.deadlines import BodyDeadline, HeadDeadline, WriteDeadline
 from edge.errors import EdgeError
 from edge.exchange import Exchange
-from edge.head import parse_fault
+from edge.head import head_bytes, parse_fault
 from edge.tunnel import Tunnel, TunnelSink
 
 WRITE_BUFFER_BYTES = 64 * 1024
@@ -167,7 +167,10 @@ class ClientConnection(RequestHandler):
 
     def _exchange(self, message: Any, payload: StreamReader) -> Exchange:
         if isinstance(message, RawRequestMessage):
-            return Exchange(self, message, payload)
+            exchange = Exchange(self, message, payload)
+            if head_bytes(message) > self._server.limits.max_head_bytes:
+                exchange.parse_error = EdgeError("headers_too_large", must_close=True)
+            return exchange
         exchange = Exchange(self, ERROR, EMPTY_PAYLOAD)
         exchange.parse_error = message if isinstance(message, EdgeError) else parse_fault(message.exc)
         return exchange
@@ -241,13 +244,14 @@ class ClientConnection(RequestHandler):
 
     def _refuse_head(self, code: str) -> None:
         """Answer a head that is too slow or too large as if it had arrived; a client that said nothing just goes."""
-        if self._waiter is None or self._waiter.done():
+        if self._request_in_progress or self._messages:
             return
         if not self._head.received_bytes:
             self.force_close()
             return
         self._messages.append((EdgeError(code, must_close=True), EMPTY_PAYLOAD))  # type: ignore[arg-type]
-        self._waiter.set_result(None)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _break_body(self, body: StreamReader) -> None:
         body.set_exception(EdgeError("slow_request", must_close=True))
@@ -273,7 +277,7 @@ class ClientConnection(RequestHandler):
             return  # not admitted
         if self._body is not None:
             self._body.progressed()
-        is_head = self._waiter is not None and not self._waiter.done()
+        is_head = not self._request_in_progress and not self._messages
         super().data_received(data)
         if is_head:
             self._head.received(len(data), is_complete=bool(self._messages))

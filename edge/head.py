@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+from aiohttp.http_parser import RawRequestMessage
 
 from edge.errors import EdgeError
 from edge.exchange import Exchange
@@ -20,6 +21,7 @@ from store.model.hosts import normalise_host
 _REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})
 _HTTP_VERSIONS = frozenset({(1, 0), (1, 1)})
 _HTTP_10 = (1, 0)
+_FIELD_FRAMING = len(b": \r\n")
 
 
 class Target(NamedTuple):
@@ -77,6 +79,12 @@ def _canonical_host(host: str) -> str:
         return normalise_host(host)
     except ValueError as error:
         raise EdgeError("bad_host", must_close=True) from error
+
+
+def head_bytes(message: RawRequestMessage) -> int:
+    """Give the size of a head as it came, give or take the spaces that the parser dropped."""
+    fields = sum(len(name) + len(value) + _FIELD_FRAMING for name, value in message.raw_headers)
+    return len(message.path) + fields
 
 
 def parse_fault(error: BaseException) -> EdgeError:

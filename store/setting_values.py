@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from urllib.parse import urlsplit
 
 from store.model.units import parse_duration_s, parse_size_bytes
 
@@ -125,6 +126,10 @@ def read_http_url(text: str) -> str:
     """An http or https address without user, query or fragment; a last slash is dropped."""
     if not re.fullmatch(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?", text):
         raise ValueError("expected an http:// or https:// address")
+    try:
+        urlsplit(text).port  # noqa: B018  # reading it is what checks it
+    except ValueError:
+        raise ValueError("expected an http:// or https:// address") from None
     return text.rstrip("/")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from store.model.faults import shown
+from store.model.faults import did_you_mean, shown
 
 MAX_VALUE_LENGTH = 4096
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
@@ -49,6 +49,46 @@ def check_line(text: str) -> str:
     return text
 
 
+# What the edge's parser (llhttp) takes of the methods that are forwarded; any other is a 400 before it is routed.
+METHODS = frozenset(
+    [
+        "ACL",
+        "BIND",
+        "CHECKOUT",
+        "COPY",
+        "DELETE",
+        "GET",
+        "HEAD",
+        "LINK",
+        "LOCK",
+        "M-SEARCH",
+        "MERGE",
+        "MKACTIVITY",
+        "MKCALENDAR",
+        "MKCOL",
+        "MOVE",
+        "NOTIFY",
+        "OPTIONS",
+        "PATCH",
+        "POST",
+        "PROPFIND",
+        "PROPPATCH",
+        "PURGE",
+        "PUT",
+        "QUERY",
+        "REBIND",
+        "REPORT",
+        "SEARCH",
+        "SOURCE",
+        "SUBSCRIBE",
+        "UNBIND",
+        "UNLINK",
+        "UNLOCK",
+        "UNSUBSCRIBE",
+    ]
+)
+
+
 def check_method(method: str) -> str:
     """Give a method back (RFC 9110 section 9), or raise ValueError; methods are case-sensitive."""
     if _METHOD.fullmatch(method) is None:
@@ -56,6 +96,8 @@ def check_method(method: str) -> str:
         raise ValueError(f"not a method: {shown(method)}{hint}")
     if method in ("TRACE", "CONNECT"):
         raise ValueError(f"the edge does not forward {method}")
+    if method not in METHODS:
+        raise ValueError(f"the edge does not take {shown(method)}{did_you_mean(method, METHODS)}")
     return method
 
 

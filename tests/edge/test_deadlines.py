@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -118,6 +119,26 @@ async def test_a_head_that_is_too_large_in_all_is_answered_431() -> None:
             writer.write(b"X-%d: " % at + b"a" * 1000 + b"\r\n")
         assert (await read_all(reader)).startswith(b"HTTP/1.1 431 ")
         writer.close()
+
+
+async def test_a_head_that_is_too_large_and_comes_at_once_is_answered_431() -> None:
+    async with running() as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        fields = b"".join(b"X-%d: " % at + b"a" * 1000 + b"\r\n" for at in range(5))
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n")
+        assert (await read_all(reader)).startswith(b"HTTP/1.1 431 ")
+        writer.close()
+
+
+async def test_a_head_begun_with_the_connection_itself_is_answered_408_too() -> None:
+    loop = asyncio.get_running_loop()
+    async with running() as (_, port):
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", port)) as begun:
+                begun.sendall(b"GET / HTTP/1.1\r\nHost:")  # here before the edge has accepted
+                begun.setblocking(False)
+                async with asyncio.timeout(5):
+                    assert (await loop.sock_recv(begun, 100)).startswith(b"HTTP/1.1 408 ")
 
 
 async def test_a_body_that_stops_growing_is_answered_408() -> None:

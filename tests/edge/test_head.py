@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from aiohttp.http_parser import RawRequestMessage
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.http_writer import HttpVersion
 from aiohttp.streams import EMPTY_PAYLOAD
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -12,6 +15,7 @@ from yarl import URL
 from edge.errors import EdgeError
 from edge.exchange import Exchange
 from edge.head import Target, read_target
+from store.model.fields import METHODS
 
 
 class Nowhere:
@@ -94,3 +98,11 @@ def test_a_head_that_two_servers_could_read_differently_is_refused(refused: Exch
     with pytest.raises(EdgeError) as caught:
         read_target(refused)
     assert (caught.value.status, caught.value.code) == (status, code)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+async def test_every_method_that_a_document_may_name_is_one_that_the_parser_takes(method: str) -> None:
+    loop = asyncio.get_running_loop()
+    parser = HttpRequestParser(BaseProtocol(loop), loop, 65_536)
+    messages, _, _ = parser.feed_data(f"{method} / HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    assert messages[0][0].method == method
