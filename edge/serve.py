@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,9 +73,9 @@ class EdgeService:
         exchange.request_id = origin.request_id
         served = Served(exchange, origin, asyncio.get_running_loop().time())
         try:
-            entry, params, request = self._match(exchange, origin)
+            entry, request = self._match(exchange, origin)
             ctx = served.ctx = entry.handler.begin(request)
-            ctx.tenant, ctx.route, ctx.request_id, ctx.match_info = entry.tenant, entry.route, origin.request_id, params
+            ctx.tenant, ctx.route, ctx.request_id = entry.tenant, entry.route, origin.request_id
             response = await entry.handler.handle(ctx)
             response.headers[REQUEST_ID] = origin.request_id
             if response.upgraded is None:
@@ -101,7 +101,7 @@ class EdgeService:
                 served.ctx.run_deferred()
             self._observe(served)
 
-    def _match(self, exchange: Exchange, origin: Origin) -> tuple[RouteEntry, Mapping[str, str], ProxyRequest]:
+    def _match(self, exchange: Exchange, origin: Origin) -> tuple[RouteEntry, ProxyRequest]:
         """Find the route of a request; EdgeError for a head that must not be served and for what nobody serves."""
         host, path, query_string = read_target(exchange)
         found = self._router.match(host, path, exchange.method, exchange.headers, query_string)
@@ -111,7 +111,7 @@ class EdgeService:
         headers = request_headers(exchange.headers, origin, entry.tenant, entry.route)
         request = ProxyRequest(exchange, path, query_string, headers)
         request.remote = origin.client
-        return entry, found.params, request
+        return entry, request
 
     async def _run_tunnel(self, connection: ClientConnection, exchange: Exchange, response: ProxyResponse) -> None:
         """Pass the target's 101 on, then bytes both ways until one side ends."""
