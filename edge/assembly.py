@@ -54,8 +54,14 @@ class Worker:
     watcher: Watcher
     tenancy: Tenancy
     fleet: Fleet
+    limiter: Limiter
     counters: Counters
     log: FileLog | NoLog
+
+    @property
+    def is_store_up(self) -> bool:
+        """Whether the store answers the watcher, and the next limited request will be counted there."""
+        return self.watcher.store_error is None and not self.limiter.is_store_lost
 
     def samples(self) -> Samples:
         """Tell what is counted, and how things stand."""
@@ -69,7 +75,7 @@ class Worker:
             "portico_config_revision": self.watcher.position.revision,
             "portico_config_age_seconds": self._config_age_s(),
             "portico_config_refused": len(self.tenancy.refused),
-            "portico_store_up": int(self.watcher.store_error is None),
+            "portico_store_up": int(self.is_store_up),
             "portico_access_log_dropped_total": self.log.dropped,
         }
 
@@ -80,12 +86,17 @@ class Worker:
             "revision": watcher.position.revision,
             "epoch": watcher.position.epoch,
             "config_age_s": round(self._config_age_s(), 3),
-            "is_store_up": watcher.store_error is None,
+            "is_store_up": self.is_store_up,
             "is_degraded": watcher.is_degraded,
             "last_error": watcher.alarm or watcher.store_error,
             "refused_count": len(self.tenancy.refused),
             "refused": [
-                {"tenant": each.tenant, "revision": each.revision, "reason": each.reason}
+                {
+                    "tenant": each.tenant,
+                    "revision": each.revision,
+                    "reason": each.reason,
+                    "serving": each.serving,
+                }
                 for each in islice(self.tenancy.refused.values(), MAX_REFUSED_SHOWN)
             ],
         }
@@ -106,9 +117,9 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         log = open_access_log(settings.access_log)
         stack.push_async_callback(log.close)
         # One client each: what waits for the catalog must not hold up the heartbeat, nor either of them a request.
-        control, feed, fleet, data = [
+        changes, feed, fleet, data = [
             await stack.enter_async_context(connect(settings.redis_url, role))
-            for role in ("control", "feed", "control", "data")
+            for role in ("feed", "feed", "feed", "data")
         ]
         with suppress(StoreError):
             await data.ping()  # so that no request pays for the handshake
@@ -130,12 +141,12 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         tenancy = Tenancy(router, compile_record, keys.forget)
         stack.callback(tenancy.close)
         identity = _identity(settings.node, index)
-        watcher = Watcher(Catalog(control), Feed(feed), Fleet(fleet), tenancy, identity)
+        watcher = Watcher(Catalog(changes), Feed(feed), Fleet(fleet), tenancy, identity)
         trusted = TrustedProxies(map(str, settings.trusted_proxies))
         observer = Observer(counters, log, asyncio.get_running_loop().time)
         service = EdgeService(router, trusted, observer, tunnel_idle_timeout_s=TUNNEL_IDLE_TIMEOUT_S)
         server = EdgeServer(service.serve, _connection_limits(settings))
-        yield Worker(identity.worker_id, server, watcher, tenancy, Fleet(fleet), counters, log)
+        yield Worker(identity.worker_id, server, watcher, tenancy, Fleet(fleet), limiter, counters, log)
 
 
 def _connection_limits(settings: Settings) -> ConnectionLimits:

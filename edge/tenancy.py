@@ -8,9 +8,9 @@ compiled at once, so that a bad one is refused where it can be told, and the ent
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from dataclasses import replace
+from typing import NamedTuple, Protocol
 
 from multidict import MultiMapping
 
@@ -20,6 +20,7 @@ from edge.errors import EdgeError
 from edge.router import DomainTable, DynamicRouter, Hit, Miss
 from store.changes import Item
 from store.codec import Envelope, open_envelope
+from store.digests import GONE, Past, digest_of
 from store.errors import StoreError
 from store.reports import Refusal
 
@@ -35,6 +36,13 @@ class Held(Protocol):
     def release(self) -> None: ...
 
 
+class _Holding(NamedTuple):
+    """What is in the router of a tenant, and of which revision of its document."""
+
+    revision: int
+    held: Held
+
+
 class Tenancy:
     """Applies changes of tenants to a router, one tenant at a time; nothing in here waits.
 
@@ -46,8 +54,9 @@ class Tenancy:
         self._router = router
         self._compile = compile_record
         self._forget_keys = forget_keys
-        self._held: dict[str, Held] = {}
-        self._checksums: dict[str, tuple[int, int]] = {}
+        self._held: dict[str, _Holding] = {}
+        self._digests: dict[str, bytes] = {}  # of what was looked at last, taken over or not
+        self._wanting: set[str] = set()
         self.refused: dict[str, Refusal] = {}
 
     def __len__(self) -> int:
@@ -60,33 +69,69 @@ class Tenancy:
         if item.payload is None:
             self._drop(tenant)
             return
-        checksum = (item.doc_revision, zlib.crc32(item.payload))
-        if self._checksums.get(tenant) == checksum:
+        digest = digest_of(item.doc_revision, item.payload)
+        if self._digests.get(tenant) == digest:
             return  # only its API keys changed
+        self._digests[tenant] = digest
         try:
             envelope = open_envelope(item.payload)
             if is_lazy:
                 self._hold_lazily(tenant, item.doc_revision, envelope)
             else:
-                self._hold(tenant, self._compile(tenant, item.doc_revision, envelope))
+                self._hold(tenant, item.doc_revision, self._compile(tenant, item.doc_revision, envelope))
         except Exception as error:  # whatever a record can do to us, it does it to its own tenant alone
             self._refuse(tenant, item.revision, error)
             return
-        self._checksums[tenant] = checksum
+        self._wanting.discard(tenant)
         self.refused.pop(tenant, None)
+
+    def digest(self, tenant: str) -> bytes | None:
+        """Tell what the tenant's document came to that was looked at last, None when there was none."""
+        return self._digests.get(tenant)
+
+    def miss(self, tenant: str, revision: int) -> None:
+        """Refuse a document that is gone although no change deleted it; what was served of it stays."""
+        self._digests[tenant] = GONE
+        self._refuse(tenant, revision, StoreError("the document is gone from the store, and no change deleted it"))
+
+    def wanting(self) -> tuple[str, ...]:
+        """Name the tenants whose record is refused and of which nothing good is held; each once."""
+        return tuple(self._wanting)
+
+    def give_up(self, tenant: str) -> None:
+        """Leave a tenant without entries until it changes."""
+        self._wanting.discard(tenant)
+
+    def recover(self, tenant: str, past: Past) -> None:
+        """Serve the newest of its kept documents that can be used, on those of its hosts that are still its own."""
+        if tenant not in self._wanting:
+            return  # it changed while its past was being fetched
+        self._wanting.discard(tenant)
+        for stored in past.kept:
+            try:
+                envelope = stored.envelope()
+                hosts = tuple(host for host in envelope.hosts if host in past.claims)
+                compiled = self._compile(tenant, stored.revision, replace(envelope, hosts=hosts))
+            except Exception as error:  # as good as none; the one before it may be better
+                log.warning("tenant %s: revision %d in its history is no use: %s", tenant, stored.revision, error)
+                continue
+            self._hold(tenant, stored.revision, compiled)
+            self.refused[tenant] = replace(self.refused[tenant], serving=stored.revision)
+            log.error("tenant %s is served at revision %d, from its history", tenant, stored.revision)
+            return
 
     def close(self) -> None:
         """Give everything back; the router stays as it is, for requests that are still under way."""
         held, self._held = self._held, {}
         for each in held.values():
-            each.release()
+            each.held.release()
 
-    def _hold(self, tenant: str, compiled: CompiledTenant) -> None:
-        self._swap(tenant, compiled.tables, compiled)
+    def _hold(self, tenant: str, revision: int, compiled: CompiledTenant) -> None:
+        self._swap(tenant, compiled.tables, _Holding(revision, compiled))
 
     def _hold_lazily(self, tenant: str, revision: int, envelope: Envelope) -> None:
         lazy = LazyTenant(tenant, revision, envelope, self)
-        self._swap(tenant, {host: LazyTable(lazy, host) for host in envelope.hosts}, lazy)
+        self._swap(tenant, {host: LazyTable(lazy, host) for host in envelope.hosts}, _Holding(revision, lazy))
 
     def compile_now(self, lazy: LazyTenant) -> CompiledTenant:
         """Compile a tenant that is called for the first time; EdgeError when its record cannot be used."""
@@ -98,31 +143,44 @@ class Tenancy:
             lazy.is_refused = True
             self._refuse(lazy.tenant, lazy.revision, error)
             raise EdgeError("no_target", "the tenant's document cannot be used") from error
-        if self._held.get(lazy.tenant) is lazy:
-            self._hold(lazy.tenant, compiled)
+        holding = self._held.get(lazy.tenant)
+        if holding is not None and holding.held is lazy:
+            self._hold(lazy.tenant, lazy.revision, compiled)
         return compiled
 
-    def _swap(self, tenant: str, tables: Mapping[str, Table], held: Held) -> None:
+    def _swap(self, tenant: str, tables: Mapping[str, Table], holding: _Holding) -> None:
         self._router.swap(tenant, tables)
         before = self._held.get(tenant)
-        self._held[tenant] = held
+        self._held[tenant] = holding
         if before is not None:
-            before.release()
+            before.held.release()
 
     def _drop(self, tenant: str) -> None:
         self._router.swap(tenant, {})
-        self._checksums.pop(tenant, None)
+        self._digests.pop(tenant, None)
+        self._wanting.discard(tenant)
         self.refused.pop(tenant, None)
         before = self._held.pop(tenant, None)
         if before is not None:
-            before.release()
+            before.held.release()
 
     def _refuse(self, tenant: str, revision: int, error: Exception) -> None:
         if not isinstance(error, StoreError):
             log.error("compiling tenant %s failed", tenant, exc_info=error)
         reason = str(error) or type(error).__name__
-        self.refused[tenant] = Refusal(tenant, revision, reason[:MAX_REASON_CHARS])
-        log.error("tenant %s stays on its last good entries: revision %d: %s", tenant, revision, reason)
+        holding = self._held.get(tenant)
+        serving = holding.revision if holding is not None and is_good(holding.held) else 0
+        self.refused[tenant] = Refusal(tenant, revision, reason[:MAX_REASON_CHARS], serving=serving)
+        if serving:
+            log.error("tenant %s stays at revision %d, as %d is refused: %s", tenant, serving, revision, reason)
+        else:
+            self._wanting.add(tenant)
+            log.error("tenant %s has nothing to serve, as revision %d is refused: %s", tenant, revision, reason)
+
+
+def is_good(held: Held) -> bool:
+    """Say whether requests can be served with it; of what nobody has called yet that is not known, and assumed."""
+    return not (isinstance(held, LazyTenant) and held.is_refused)
 
 
 class LazyTenant:

@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass, replace
 from time import time
 
+from edge.repair import Repair
 from edge.tenancy import Tenancy
 from store.catalog import Catalog
 from store.changes import Changes
@@ -62,6 +63,7 @@ class Watcher:
         self._feed = feed
         self._fleet = fleet
         self._tenancy = tenancy
+        self._repair = Repair(catalog, tenancy)
         self._report = report
         self._news = asyncio.Event()
         self.position = Position()
@@ -87,6 +89,9 @@ class Watcher:
         """Catch up, or note why not; the next wake-up tries again."""
         try:
             await self.catch_up()
+            if self.alarm is None and await self._repair.compare(self.position.epoch, self.position.revision):
+                await self._repair.recover()
+                self._news.set()
         except StoreError as error:
             self._note(store_error=str(error))
         except Exception as error:  # a worker that stopped following would serve yesterday's routes and say nothing
@@ -105,6 +110,8 @@ class Watcher:
                 return
             await self._apply(changes)
             is_complete = changes.complete
+        if await self._repair.recover():
+            self._news.set()
         self.caught_up.set()
 
     async def _apply(self, changes: Changes) -> None:

@@ -31,6 +31,7 @@ from store.changes import (
 )
 from store.client import Client
 from store.codec import CodecError, TenantRecord, decode_api_key, decode_token, encode_token, pack_fields
+from store.digests import Digests, Past, read_digests, read_past
 from store.errors import (
     AlreadyExists,
     HostClaimed,
@@ -63,6 +64,7 @@ AUDIT_KEPT = 100_000
 DONE_KEPT_MS = 60_000
 WAIT_MS = 500
 PAGE_BYTES = 4 * 1024 * 1024
+DIGESTED_BYTES = 256 * 1024  # well under a millisecond of Redis' time
 
 
 class Catalog:
@@ -144,6 +146,19 @@ class Catalog:
         """
         names = [keys.epoch(), keys.revision(), keys.documents(), keys.changes()]
         return read_changes(await self._client.run(script("changes"), names, [revision, max(1, limit), PAGE_BYTES]))
+
+    async def digests(self, cursor: str | None = None, limit: int = 100) -> Digests:
+        """Return what a page of documents come to, by name; it may hold fewer than `limit` when they are large."""
+        names = [keys.epoch(), keys.documents(), keys.names(), keys.changes()]
+        args: list[Argument] = [cursor or "", max(1, limit), DIGESTED_BYTES]
+        return read_digests(await self._client.run(script("digests"), names, args))
+
+    async def past(self, tenant: str) -> Past:
+        """Return what can be served of a tenant whose document cannot be used; what is damaged is left out."""
+        entries = await self._client.ask("LRANGE", keys.history(tenant), 0, -1)
+        # The hosts last: one that was given up in between must not be among them.
+        hosts = await self._client.ask("SMEMBERS", keys.claims(tenant))
+        return read_past(tenant, hosts, entries)
 
     async def history(self, tenant: str) -> list[RevisionInfo]:
         """Return the last revisions of the tenant's document, newest first; none for a deleted tenant."""

@@ -1,7 +1,7 @@
 """How the rest of the store talks to Redis: `connect(url, role)` and the Client it returns.
 
-Three roles. `control` (admin API) and `feed` (watcher, fleet reports) are patient: seconds, and one more
-try when that is safe. `data` (the request path) is not: 50 ms for everything, no second try, one pipelined
+Three roles. `control` (admin API) and `feed` (watcher, fleet reports) are patient: a second or some, and one
+more try when that is safe. `data` (the request path) is not: 50 ms for everything, no second try, one pipelined
 connection.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from redis.asyncio.connection import AbstractConnection
@@ -27,6 +27,7 @@ __all__ = ["PATIENCE", "Client", "Patience", "Role", "connect", "mapped"]
 
 Role = Literal["control", "feed", "data"]
 RETRY_PAUSE_S = 0.05
+SILENT_PATIENCE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,13 @@ class Patience:
     tries: int
     slots: int
 
+    def shortened(self, most_s: float) -> Patience:
+        """Return the same with no more than so much patience in all."""
+        return replace(self, answer_s=min(self.answer_s, most_s), total_s=min(self.total_s, most_s))
+
 
 PATIENCE: dict[Role, Patience] = {
-    "control": Patience(Timing(connect_s=1.0, idle_check_s=15.0), answer_s=2.0, total_s=3.0, tries=2, slots=32),
+    "control": Patience(Timing(connect_s=1.0, idle_check_s=15.0), answer_s=1.0, total_s=1.5, tries=2, slots=32),
     "feed": Patience(Timing(connect_s=1.0, idle_check_s=15.0), answer_s=2.0, total_s=3.0, tries=2, slots=8),
     "data": Patience(Timing(connect_s=1.0, idle_check_s=0), answer_s=0.05, total_s=0.05, tries=1, slots=0),
 }
@@ -60,6 +65,8 @@ class Client:
         self._patience = PATIENCE[role]
         self._link = _make_link(address, self._patience)
         self._closed = False
+        self.is_silent = False
+        """Redis is known not to answer (see `pulse`): everybody but a ping is brief."""
 
     async def run(
         self, script: Script, keys: Sequence[str], args: Sequence[Argument] = (), *, is_write: bool = False
@@ -76,18 +83,24 @@ class Client:
         return await self.converse(lambda ask: ask(*args), is_write=is_write)
 
     async def ping(self) -> None:
-        """Return when Redis answers. Raises StoreUnavailable, StoreRefused."""
-        await self.ask("PING")
+        """Return when Redis answers, patiently in any case. Raises StoreUnavailable, StoreRefused."""
+        await self._converse(lambda ask: ask("PING"), self._patience)
 
     async def converse(self, talk: Talk, *, is_write: bool = False) -> Any:
         """Let `talk` ask several commands over one connection (on a cluster: one per command)."""
+        return await self._converse(talk, self._patience_now(), is_write=is_write)
+
+    def _patience_now(self) -> Patience:
+        return self._patience.shortened(SILENT_PATIENCE_S) if self.is_silent else self._patience
+
+    async def _converse(self, talk: Talk, patience: Patience, *, is_write: bool = False) -> Any:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience.total_s
+        deadline = loop.time() + patience.total_s
         is_ambiguous = False
-        for tries_left in reversed(range(self._patience.tries)):
+        for tries_left in reversed(range(patience.tries)):
             self._check_open()
             try:
-                timeout_s = min(self._patience.answer_s, deadline - loop.time())
+                timeout_s = min(patience.answer_s, deadline - loop.time())
                 return await self._link.attempt(talk, timeout_s, is_write=is_write)
             except StoreUnavailable as error:
                 is_ambiguous |= error.ambiguous  # once it may have happened, no later failure makes that untrue
@@ -104,7 +117,7 @@ class Client:
         """
         self._check_open()
         with mapped():
-            async with asyncio.timeout(self._patience.total_s):
+            async with asyncio.timeout(self._patience_now().total_s):
                 connection = await self._link.new_connection()
                 try:
                     await connected(connection)

@@ -84,8 +84,8 @@ class Limiter:
 
     @property
     def is_store_lost(self) -> bool:
-        """Whether limits are being decided without Redis."""
-        return self._breaker.is_open
+        """Whether the next limit would be decided without Redis."""
+        return not may_try(self._breaker, self._now())[0]
 
     async def take(self, tenant: str, takes: Sequence[Take]) -> Decision:
         """Take one from every limit, or none of them; never raises for a lost store, never waits more than 50 ms.

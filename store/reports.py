@@ -16,12 +16,16 @@ CLOCK = struct.Struct(">Q")
 
 @dataclass(frozen=True)
 class Refusal:
-    """A tenant that a worker could not take over at a revision; it keeps serving its last good entries."""
+    """A tenant that a worker could not take over at a revision.
+
+    `serving` is the revision of the document it serves instead, 0 when it has none that can be used.
+    """
 
     tenant: str
     revision: int
     reason: str
     worker_id: str = ""
+    serving: int = 0
 
 
 @dataclass(frozen=True)

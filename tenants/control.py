@@ -21,6 +21,7 @@ from store.catalog import Catalog
 from store.client import connect
 from store.errors import StoreError
 from store.fleet import Fleet
+from store.pulse import keep_pulse
 from store.setting_values import Address
 from store.settings import Settings, SettingsError, load_settings
 from tenants.api.app import build_app
@@ -70,6 +71,8 @@ async def serve(settings: Settings) -> AsyncIterator[str]:
             has_token = bool(settings.bootstrap_token or await catalog.list_tokens())
         except (StoreError, ValueError) as error:  # ValueError: replicas cannot be counted on a cluster
             raise StartFailed(f"cannot use the store: {error}") from error
+        pulse = asyncio.create_task(keep_pulse(client))
+        stack.callback(pulse.cancel)
         service = Service(catalog, Fleet(client), settings.bootstrap_token or None)
         runner = web.AppRunner(build_app(service), access_log=log, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
         await runner.setup()

@@ -117,6 +117,25 @@ async def test_no_commit_is_lost_however_often_connections_are_killed(
         assert edge.worker.tenancy.refused == {}
 
 
+@pytest.mark.parametrize("fault", ["stop", "pause"])
+async def test_when_the_store_is_said_to_be_up_again_closed_limits_admit_again(
+    edges: list[RunningEdge], own_redis: RedisProcess, origin: RunningOrigin, fault: str
+) -> None:
+    edge = edges[0]
+    await edge.put(document(origin))
+    getattr(own_redis, fault)()
+    try:
+        async with asyncio.timeout(5):
+            while edge.worker.is_store_up:
+                assert (await edge.get("/bytes/3")).status in (200, 503)
+        assert edge.worker.samples()["portico_store_up"] == 0
+    finally:
+        own_redis.start() if fault == "stop" else own_redis.resume()
+    while not edge.worker.is_store_up:
+        await edge.get("/bytes/3")
+    assert (await edge.get("/bytes/3")).status == 200
+
+
 @pytest.mark.parametrize("end", ["stop", "kill"])
 async def test_a_redis_that_comes_back_with_its_data_is_caught_up_with(
     edges: list[RunningEdge], own_redis: RedisProcess, origin: RunningOrigin, end: str

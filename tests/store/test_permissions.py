@@ -16,6 +16,7 @@ from store.limiter import Limiter, Take
 EDGE_COMMANDS = [
     *["+ping", "+evalsha", "+eval", "+subscribe", "+publish", "+time"],
     *["+get", "+set", "+mget", "+hget", "+hset", "+hdel", "+hvals", "+zadd", "+zrem", "+zcount", "+zrangebyscore"],
+    *["+zrangebylex", "+zscore", "+smembers", "+lrange"],
 ]
 EDGE_KEYS = ["{cfg}:*", "{fleet}:*", "{rl:*"]  # Redis 7 can say %R~{cfg}:* and allow no write there
 EDGE_CHANNELS = ["{cfg}:tick", "{fleet}:ack"]
@@ -39,6 +40,8 @@ async def test_an_edge_can_follow_report_and_limit_with_these_permissions(redis_
         await wake_ups.aclose()
         assert (await Catalog(feed).head()).revision == 1
         assert len((await Catalog(feed).changes_since(0)).items) == 1
+        assert [item.tenant for item in (await Catalog(feed).digests()).items] == ["acme"]
+        assert len((await Catalog(feed).past("acme")).kept) == 1
         assert await Catalog(data).get_key("acme", "k1") is None
         fleet = Fleet(feed)
         assert await fleet.report(WorkerReport("n/0/1", "n", 1, "", 1, 0)) == 1

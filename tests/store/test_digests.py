@@ -1,0 +1,85 @@
+"""What documents come to, and what is left of a tenant's past."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+import redis.asyncio
+
+from store import keys
+from store.catalog import Catalog
+from store.client import connect
+from store.digests import GONE, digest_of
+from tests.fakes.tenants import put
+
+
+@pytest_asyncio.fixture
+async def catalog(redis_url: str) -> AsyncIterator[Catalog]:
+    async with connect(redis_url, "control") as client:
+        yield Catalog(client)
+
+
+async def test_a_digest_is_that_of_the_document_and_of_the_tenants_last_change(catalog: Catalog) -> None:
+    for tenant in ("b", "a", "c"):
+        await catalog.commit(put(tenant), 0)
+    page = await catalog.digests()
+    assert [(item.tenant, item.revision) for item in page.items] == [("a", 2), ("b", 1), ("c", 3)]
+    assert page.epoch == (await catalog.head()).epoch
+    assert page.cursor is None
+    for item in page.items:
+        stored = await catalog.get(item.tenant)
+        assert stored is not None
+        assert item.value == digest_of(stored.revision, stored.payload)
+    assert len({item.value for item in page.items}) == 3
+
+
+async def test_pages_go_on_where_the_last_one_ended(catalog: Catalog) -> None:
+    for number in range(5):
+        await catalog.commit(put(f"t{number}"), 0)
+    first = await catalog.digests(None, 2)
+    second = await catalog.digests(first.cursor, 2)
+    third = await catalog.digests(second.cursor, 2)
+    found = [[item.tenant for item in page.items] for page in (first, second, third)]
+    assert found == [["t0", "t1"], ["t2", "t3"], ["t4"]]
+    assert (first.cursor, second.cursor, third.cursor) == ("t1", "t3", None)
+
+
+async def test_a_page_holds_no_more_bytes_than_are_digested_quickly_but_always_one(catalog: Catalog) -> None:
+    for number in range(3):
+        await catalog.commit(put(f"t{number}", name="x" * 200_000), 0)
+    page = await catalog.digests()
+    assert [item.tenant for item in page.items] == ["t0"]
+    assert page.cursor == "t0"
+
+
+async def test_a_document_that_is_gone_has_no_digest_and_an_empty_store_no_page(
+    catalog: Catalog, redis_url: str
+) -> None:
+    assert (await catalog.digests()).items == ()
+    await catalog.commit(put("acme"), 0)
+    async with redis.asyncio.from_url(redis_url) as raw:
+        await raw.hdel(keys.documents(), "acme")
+    [item] = (await catalog.digests()).items
+    assert item.value == GONE
+
+
+async def test_the_past_is_the_hosts_of_now_and_the_documents_of_before_without_damaged_ones(
+    catalog: Catalog, redis_url: str
+) -> None:
+    await catalog.commit(put("acme", "a.test"), 0)
+    await catalog.commit(put("acme", "b.test"), 1)
+    async with redis.asyncio.from_url(redis_url) as raw:
+        await raw.lpush(keys.history("acme"), b"damaged")
+    past = await catalog.past("acme")
+    assert past.claims == {"b.test"}
+    assert [stored.revision for stored in past.kept] == [2, 1]
+    assert past.kept[1].record().document["domains"] == ["a.test"]
+    nobody = await catalog.past("nobody")
+    assert (nobody.claims, nobody.kept) == (frozenset(), ())
+
+
+@pytest.mark.parametrize("other", [(2, b"abc"), (1, b"abd"), (1, b"")])
+def test_another_revision_or_other_bytes_come_to_something_else(other: tuple[int, bytes]) -> None:
+    assert digest_of(*other) != digest_of(1, b"abc")
