@@ -25,9 +25,9 @@ from store.changes import (
     list_arguments,
     read_audit,
     read_changes,
-    read_history_entry,
     read_page,
     read_stored,
+    readable_entries,
 )
 from store.client import Client
 from store.codec import CodecError, TenantRecord, decode_api_key, decode_token, encode_token, pack_fields
@@ -161,14 +161,14 @@ class Catalog:
         return read_past(tenant, hosts, entries)
 
     async def history(self, tenant: str) -> list[RevisionInfo]:
-        """Return the last revisions of the tenant's document, newest first; none for a deleted tenant."""
+        """Return the last revisions of the tenant's document, newest first, but for entries that are damaged."""
         entries = await self._client.ask("LRANGE", keys.history(tenant), 0, -1)
-        return [read_history_entry(tenant, entry)[0] for entry in entries]
+        return [info for info, _ in readable_entries(tenant, entries)]
 
     async def record_at(self, tenant: str, revision: int) -> TenantRecord:
         """Return the record as it was at a revision of its history. Raises NotFound, RecordUnreadable."""
-        for entry in await self._client.ask("LRANGE", keys.history(tenant), 0, -1):
-            info, stored = read_history_entry(tenant, entry)
+        entries = await self._client.ask("LRANGE", keys.history(tenant), 0, -1)
+        for info, stored in readable_entries(tenant, entries):
             if info.revision == revision:
                 return stored.record()
         raise NotFound(f"revision {revision} of tenant {tenant}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -89,7 +89,11 @@ class Head:
 
 @dataclass(frozen=True)
 class Stored:
-    """A tenant as kept; `revision` is its document's, the payload is not looked at before `envelope()`."""
+    """A tenant as kept; `revision` is its document's, the payload is not looked at before `envelope()`.
+
+    In front of a payload that is no envelope, `revision` is a number out of unknown bytes: good to be compared with by
+    a commit, never to be shown. RecordUnreadable has 0 in its place then.
+    """
 
     tenant: str
     revision: int
@@ -100,7 +104,7 @@ class Stored:
         try:
             return open_envelope(self.payload)
         except CodecError as error:
-            raise RecordUnreadable(self.tenant, self.revision, error.reason) from error
+            raise RecordUnreadable(self.tenant, 0, error.reason) from error
 
     def record(self) -> TenantRecord:
         """Decode the payload. Raises RecordUnreadable."""
@@ -229,6 +233,15 @@ def read_history_entry(tenant: str, entry: bytes) -> tuple[RevisionInfo, Stored]
     except (struct.error, KeyError, CodecError) as error:
         raise RecordUnreadable(tenant, 0, "an entry of its history is damaged") from error
     return info, Stored(tenant, revision, entry[end:])
+
+
+def readable_entries(tenant: str, entries: Iterable[bytes]) -> Iterator[tuple[RevisionInfo, Stored]]:
+    """Read a history list, leaving out what is damaged: one bad entry must not hide the others."""
+    for entry in entries:
+        try:
+            yield read_history_entry(tenant, entry)
+        except RecordUnreadable:
+            continue
 
 
 def read_audit(reply: Sequence[Any]) -> list[AuditEntry]:

@@ -7,12 +7,11 @@ revision: only comparing finds it. Pure, no I/O.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from store.changes import REVISION, Stored, read_history_entry
-from store.errors import RecordUnreadable
+from store.changes import REVISION, Stored, readable_entries
 
 GONE = b""
 """The digest of a document that is not there."""
@@ -60,12 +59,5 @@ def read_digests(reply: Sequence[Any]) -> Digests:
 
 def read_past(tenant: str, hosts: Iterable[bytes], entries: Iterable[bytes]) -> Past:
     """Read the tenant's claims and its history, without the entries that are damaged."""
-    return Past(frozenset(host.decode() for host in hosts), tuple(_readable(tenant, entries)))
-
-
-def _readable(tenant: str, entries: Iterable[bytes]) -> Iterator[Stored]:
-    for entry in entries:
-        try:
-            yield read_history_entry(tenant, entry)[1]
-        except RecordUnreadable:
-            continue
+    kept = tuple(stored for _, stored in readable_entries(tenant, entries))
+    return Past(frozenset(host.decode() for host in hosts), kept)

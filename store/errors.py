@@ -87,10 +87,14 @@ class AlreadyExists(StoreError):
 
 
 class RecordUnreadable(StoreError):
-    """A tenant's bytes in the store are not a record of ours; the other tenants are not touched by it."""
+    """A tenant's bytes in the store are not a record of ours; the other tenants are not touched by it.
+
+    `revision` is 0 where it is not known.
+    """
 
     def __init__(self, tenant: str, revision: int, reason: str) -> None:
-        super().__init__(f"tenant {tenant} at revision {revision} cannot be read: {reason}")
+        where = f"tenant {tenant} at revision {revision}" if revision else f"tenant {tenant}"
+        super().__init__(f"{where} cannot be read: {reason}")
         self.tenant = tenant
         self.revision = revision
         self.reason = reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
@@ -20,13 +21,14 @@ class DemoError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where everything answers, and the operator's token."""
+    """Where everything answers, and the operator's token. `redis_socket`: of the Redis that is ours, if it is."""
 
     edge: str
     admin: str
     ops: str
     origin: str
     token: str
+    redis_socket: str | None = None
 
 
 def demo_document(origin: str) -> dict[str, Any]:
@@ -104,6 +106,7 @@ class Admin:
 def instructions(places: Places, key: str, portico: str) -> str:
     """Write what to type next; every line of it works as it stands. `portico` is how the command is called here."""
     curl = f"curl -H 'Host: {HOST}'"
+    look = f"  redis      redis-cli -s {quote(places.redis_socket)}\n" if places.redis_socket else ""
     with_key = f"{curl} -H 'X-API-Key: {key}' {places.edge}/api/echo"
     return f"""Portico is running. Ctrl-C stops all of it.
 
@@ -123,6 +126,6 @@ Change something, and the next request is served by it:
 
   admin API  {places.admin}/v1/docs
   token      {places.token} (an operator's, good until Ctrl-C)
-  ops        {places.ops}/status
+{look}  ops        {places.ops}/status
 
 """

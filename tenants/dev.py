@@ -68,8 +68,8 @@ class _Dev:
             children = Children(folder)
             stack.push_async_callback(children.stop)
             await children.start_guard()
-            redis_url = self._redis_url(stack, children, folder)
-            starting = asyncio.create_task(self._start(children, redis_url))
+            redis = self._start_redis(stack, children, folder)
+            starting = asyncio.create_task(self._start(children, redis))
             if not await self._unless_stopped(starting):
                 return 0
             sys.stdout.write(starting.result())
@@ -83,16 +83,18 @@ class _Dev:
             say("stopping")
         return 0
 
-    def _redis_url(self, stack: AsyncExitStack, children: Children, folder: Path) -> str:
+    def _start_redis(self, stack: AsyncExitStack, children: Children, folder: Path) -> RedisProcess | None:
+        """Start an embedded Redis, unless the user has one: by a socket in our own folder, closed to other users."""
         if self._settings.dev_redis_url:
-            return self._settings.dev_redis_url
-        redis = stack.enter_context(RedisProcess(folder / "redis"))
-        if redis.pid is not None:
-            children.watch(redis.pid)
-        return redis.url
+            return None
+        redis = stack.enter_context(RedisProcess(folder / "redis", has_port=False))
+        assert redis.pid is not None
+        children.adopt("embedded Redis", redis.pid, lambda: (redis.exit_status, redis.last_log_line()))
+        return redis
 
-    async def _start(self, children: Children, redis_url: str) -> str:
+    async def _start(self, children: Children, redis: RedisProcess | None) -> str:
         """Start everything, all at once, and return what to tell the user."""
+        redis_url = redis.url if redis else self._settings.dev_redis_url
         try:
             origin = await self._start_origin(children)
             control = await children.start(self._control(redis_url))
@@ -105,6 +107,7 @@ class _Dev:
                 admin=_urls(await control.ready())[0],
                 origin=sample,
                 token=self._token,
+                redis_socket=str(redis.socket_path) if redis else None,
             )
             return instructions(places, await put_demo(places), _portico())
         except ChildEnded as error:

@@ -11,7 +11,7 @@ from store.codec import DomainState, TenantRecord
 from store.errors import NotFound, RecordUnreadable
 from store.model import DocumentError, Fault, TenantDocument, parse_document
 from tenants.actors import Actor, no_such_tenant, require_operator, require_reach
-from tenants.errors import INVALID, NOT_FOUND, Refused
+from tenants.errors import INVALID, NOT_FOUND, Refused, unreadable
 from tenants.merge_patch import merge_patch
 from tenants.ownership import reconcile
 from tenants.tokens import Tokens
@@ -20,7 +20,10 @@ from tenants.writer import NO_OPTIONS, Current, Draft, Receipt, Write, WriteOpti
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """A tenant's document as dumped, and its revision; `unreadable` says why there is none to show, if so."""
+    """A tenant's document as dumped, and its revision; `unreadable` says why there is none to show, if so.
+
+    `revision` is 0 when it cannot be read either.
+    """
 
     tenant: str
     revision: int
@@ -53,14 +56,14 @@ class Documents:
         return DocumentPage(tuple(_shown(stored) for stored in page.items), page.cursor)
 
     async def get(self, actor: Actor, tenant: str) -> StoredDocument:
-        """Return one document; RecordUnreadable when its bytes are not a record of ours."""
+        """Return one document; `Refused` with 500 when its bytes are not a record of ours."""
         require_reach(actor, tenant)
         stored = await self._catalog.get(tenant)
         if stored is None:
             raise no_such_tenant(tenant)
         shown = _shown(stored)
         if shown.unreadable is not None:
-            raise RecordUnreadable(tenant, stored.revision, shown.unreadable)
+            raise unreadable(tenant, shown.revision, shown.unreadable)
         return shown
 
     async def put(self, actor: Actor, tenant: str, raw: object, options: WriteOptions = NO_OPTIONS) -> Receipt:
@@ -164,4 +167,4 @@ def _shown(stored: Stored) -> StoredDocument:
     try:
         return StoredDocument(stored.tenant, stored.revision, stored.record().document)
     except RecordUnreadable as error:
-        return StoredDocument(stored.tenant, stored.revision, None, error.reason)
+        return StoredDocument(stored.tenant, error.revision, None, error.reason)

@@ -65,3 +65,11 @@ class Refused(Exception):  # noqa: N818 - the name says what happened
         self.kind = kind
         self.detail = detail
         self.faults = tuple(faults)
+
+
+def unreadable(tenant: str, revision: int, reason: str) -> Refused:
+    """What is kept of a tenant's document is no record of ours; `revision` is 0 when it cannot be read either."""
+    what = f"tenant {tenant!r} at revision {revision}" if revision else f"tenant {tenant!r}"
+    return Refused(
+        RECORD_UNREADABLE, f"{what} cannot be read: {reason}; write it anew (PUT), roll it back or delete it"
+    )

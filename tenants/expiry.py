@@ -36,7 +36,7 @@ class Expiry:
         try:
             span_ms = round(parse_duration_s(span.strip()) * 1000)
         except ValueError as error:
-            raise _fault("expires_in", str(error)) from error
+            raise _fault("expires_in", "expected a duration longer than zero, such as 90d or 12h") from error
         if span_ms > MAX_SPAN_MS:
             raise _fault("expires_in", "is longer than ten years")
         return span_ms

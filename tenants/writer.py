@@ -17,7 +17,7 @@ from store.errors import RecordUnreadable, RevisionConflict
 from store.model import TenantDocument, dump_document
 from tenants.actors import Actor, no_such_tenant
 from tenants.diff import Difference, find_differences
-from tenants.errors import CONTENDED, DOMAIN_CLAIMED, PRECONDITION_FAILED, Refused
+from tenants.errors import CONTENDED, DOMAIN_CLAIMED, PRECONDITION_FAILED, Refused, unreadable
 from tenants.ownership import reconcile, refuse_vouching
 from tenants.turns import Turns
 
@@ -28,14 +28,14 @@ MAX_PATHS_IN_AUDIT = 20
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a write expects of the document's revision (0: there is none). Nothing said: anything goes."""
+    """What a write expects of the document's revision. Nothing said: anything goes."""
 
     revisions: frozenset[int] | None = None
     exists: bool | None = None
 
     def is_met(self, revision: int, *, exists: bool) -> bool:
-        """Whether a document at this revision is what the writer expects."""
-        if self.revisions is not None and not (exists and revision in self.revisions):
+        """Whether a document at this revision (0: none is known) is what the writer expects."""
+        if self.revisions is not None and not (exists and revision and revision in self.revisions):
             return False
         return self.exists is None or self.exists == exists
 
@@ -63,12 +63,17 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """What the store holds of a tenant now; `unreadable` says why the record is only the last good one, if so."""
+    """What the store holds of a tenant now; `unreadable` says why the record is only the last good one, if so.
+
+    `revision` is 0 where none is known: there is no document, or its bytes are no record. A commit is compared with
+    `kept_revision`, the number that the store has, whatever it is worth.
+    """
 
     tenant: str
     revision: int
     record: TenantRecord | None
     unreadable: str | None = None
+    kept_revision: int = 0
 
     @property
     def exists(self) -> bool:
@@ -76,9 +81,9 @@ class Current:
         return self.record is not None or self.unreadable is not None
 
     def require_record(self) -> TenantRecord:
-        """The record, for a change that is made from what is there; NotFound or RecordUnreadable when it cannot be."""
+        """The record, for a change that is made from what is there; `Refused` (404, 500) when it cannot be."""
         if self.unreadable is not None:
-            raise RecordUnreadable(self.tenant, self.revision, self.unreadable)
+            raise unreadable(self.tenant, self.revision, self.unreadable)
         if self.record is None:
             raise no_such_tenant(self.tenant)
         return self.record
@@ -94,7 +99,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a write did. `revision`: the document's, after it (or as it is, when nothing was written)."""
+    """What a write did. `revision`: the document's, after it (or as it is, 0 for none, when nothing was written)."""
 
     tenant: str
     revision: int
@@ -155,9 +160,10 @@ class Writer:
         if stored is None:
             return Current(tenant, 0, None)
         try:
-            return Current(tenant, stored.revision, stored.record())
+            return Current(tenant, stored.revision, stored.record(), kept_revision=stored.revision)
         except RecordUnreadable as error:
-            return Current(tenant, stored.revision, await self._last_good(tenant), error.reason)
+            last_good = await self._last_good(tenant)
+            return Current(tenant, error.revision, last_good, error.reason, kept_revision=stored.revision)
 
     async def write(self, write: Write, edit: Edit) -> Receipt:
         """Apply `edit` to what is there and commit it; nothing is written when nothing changes.
@@ -191,7 +197,7 @@ class Writer:
             action=write.action,
             detail=_detail(plan),
         )
-        commit = await self._catalog.commit(change, current.revision)
+        commit = await self._catalog.commit(change, current.kept_revision)
         return _receipt(write, current, plan, commit.revision, commit.durable)
 
     async def _refuse_claimed(self, tenant: str, plan: Plan) -> None:
@@ -222,6 +228,8 @@ def _check(write: Write, current: Current) -> None:
         return
     if not current.exists:
         now = "does not exist"
+    elif not current.revision:
+        now = f"is there, but cannot be read: {current.unreadable}; it has no revision to be matched"
     elif write.options.expectation.exists is False:
         now = f"exists already, at revision {current.revision}"
     else:

@@ -17,7 +17,8 @@ MASK_PREFIX = "*."
 MAX_HOST_LENGTH = 253
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _PLAIN_HOST = re.compile(r"(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*(?!-)[a-z0-9_-]{1,63}(?<!-)")
-_PORT = re.compile(r":[0-9]{1,5}")
+_PORT = re.compile(r"[0-9]{1,5}")
+MAX_PORT = 65_535
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
@@ -29,8 +30,8 @@ def normalise_host(text: str) -> str:
     host = text.strip().lower()
     if host.startswith("["):
         return _bracketed(host)
-    name, colon, port = host.partition(":")
-    if port and not _PORT.fullmatch(colon + port):
+    name, _, port = host.partition(":")
+    if port and not _is_port(port):
         raise _not_a_host(text)
     name = name.removesuffix(".")
     if len(name) <= MAX_HOST_LENGTH and _PLAIN_HOST.fullmatch(name) is not None:
@@ -93,9 +94,13 @@ def _not_a_host(text: str) -> ValueError:
     return ValueError("not a hostname" if text.strip() else "is empty; expected a hostname")
 
 
+def _is_port(text: str) -> bool:
+    return _PORT.fullmatch(text) is not None and int(text) <= MAX_PORT
+
+
 def _bracketed(host: str) -> str:
     address, bracket, port = host[1:].partition("]")
-    if not bracket or (port and not _PORT.fullmatch(port)) or "%" in address:
+    if not bracket or (port and not (port[0] == ":" and _is_port(port[1:]))) or "%" in address:
         raise ValueError("not an IPv6 address in brackets")
     try:
         return f"[{IPv6Address(address)}]"

@@ -76,7 +76,13 @@ class Endpoint:
             # The write is done, and may hold a secret that is shown only now: it is not taken back by this.
             return written.model_copy(update={"wait_error": "the store cannot be reached to ask the fleet"})
         refused = [
-            WorkerRefusal(worker=one.worker_id, tenant=one.tenant, revision=one.revision, reason=one.reason)
+            WorkerRefusal(
+                worker=one.worker_id,
+                tenant=one.tenant,
+                revision=one.revision,
+                reason=one.reason,
+                serving=one.serving or None,
+            )
             for one in state.refused
         ]
         return written.model_copy(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenants.api.models import AuditEntry, Nodes, Page, Worker, WorkerRefusal
+from tenants.api.models import AuditEntry, Nodes, Page, TenantRefusal, Worker
 from tenants.api.operations import Call, Operation, Outcome
 from tenants.api.queries import PageQuery
 from tenants.times import to_rfc3339
@@ -22,7 +22,7 @@ async def list_nodes(call: Call) -> Outcome:
             reported_at=to_rfc3339(one.reported_at_ms),
             last_error=one.last_error,
             refused=[
-                WorkerRefusal(worker=one.worker_id, tenant=no.tenant, revision=no.revision, reason=no.reason)
+                TenantRefusal(tenant=no.tenant, revision=no.revision, reason=no.reason, serving=no.serving or None)
                 for no in one.refused
             ],
         )

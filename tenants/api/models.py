@@ -39,13 +39,21 @@ class Page(Given, Generic[Item]):
     cursor: str | None = Field(None, description="Give this as `cursor` for what follows; null at the end.")
 
 
-class WorkerRefusal(Given):
-    """A tenant's revision that a worker could not serve; it keeps the last good one."""
+class TenantRefusal(Given):
+    """A tenant's revision that a worker could not serve."""
 
-    worker: str
     tenant: str
     revision: int
     reason: str
+    serving: int | None = Field(
+        description="The revision that is served instead; null: none, the tenant is not served."
+    )
+
+
+class WorkerRefusal(TenantRefusal):
+    """The same, where many workers are spoken of: with the one that refused."""
+
+    worker: str
 
 
 class Written(Given):
@@ -87,7 +95,7 @@ class TenantItem(Given):
     """One tenant of the list; `document` is null when what is stored cannot be read, `error` then says why."""
 
     tenant: str
-    revision: int
+    revision: int | None = Field(description="Null when it cannot be read either.")
     document: dict[str, Any] | None
     error: str | None = None
 
@@ -231,7 +239,7 @@ class Worker(Given):
     started_at: str
     reported_at: str
     last_error: str | None
-    refused: list[WorkerRefusal]
+    refused: list[TenantRefusal]
 
 
 class Nodes(Given):

@@ -99,7 +99,7 @@ def _of_store(error: StoreError) -> Problem:
         case RevisionConflict() | AlreadyExists():
             return problem_of(CONTENDED, "somebody else was faster; nothing was written, try again")
         case RecordUnreadable():
-            return problem_of(RECORD_UNREADABLE, f"{error}; write it anew (PUT) or roll back")
+            return problem_of(RECORD_UNREADABLE, _what_is_unreadable(error))
         case StoreUnavailable():
             return problem_of(STORE_UNAVAILABLE, _uncertainty(error))
         case StoreRefused():
@@ -108,6 +108,12 @@ def _of_store(error: StoreError) -> Problem:
             return problem_of(INVALID, error.reason)
         case _:
             return problem_of(INTERNAL, "the store could not carry out the request")
+
+
+def _what_is_unreadable(error: RecordUnreadable) -> str:
+    whose = "" if error.tenant == "-" else f" of tenant {error.tenant!r}"  # an admin token may be nobody's
+    at = f" at revision {error.revision}" if error.revision else ""
+    return f"what is kept{whose}{at} cannot be read: {error.reason}"
 
 
 def _uncertainty(error: StoreUnavailable) -> str:

@@ -14,7 +14,7 @@ async def list_tenants(call: Call) -> Outcome:
     """Answer a page of tenants."""
     page = await call.service.documents.list(call.actor, call.query.cursor, call.query.limit)
     items = [
-        TenantItem(tenant=one.tenant, revision=one.revision, document=one.document, error=one.unreadable)
+        TenantItem(tenant=one.tenant, revision=one.revision or None, document=one.document, error=one.unreadable)
         for one in page.items
     ]
     return Outcome(Page[TenantItem](items=items, cursor=page.cursor))

@@ -7,24 +7,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tenants.commands.client import AdminClient, ApiRefused, Request
-from tenants.commands.failures import REFUSED, CommandFailed
+from tenants.commands.failures import REFUSED, CommandFailed, FaultsFound
 from tenants.commands.files import Loaded
 from tenants.commands.writes import fleet_words, is_everywhere
 
-CREATE, CHANGE, LEAVE, DELETE = "create", "change", "unchanged", "delete"
+CREATE, CHANGE, LEAVE, DELETE, SPARE = "create", "change", "unchanged", "delete", "spare"
 CREATED, CHANGED, UNCHANGED, PRUNED = "created", "changed", "unchanged", "deleted"
 FAILED, NOT_TRIED, NOT_EVERYWHERE = "failed", "not tried", "not everywhere"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done with one tenant. `revision`: what it is at now (0: it does not exist)."""
+    """What is to be done with one tenant. `revision`: what it is at now (0: none). `note`: why it is spared."""
 
     tenant: str
     verb: str
     revision: int
     document: dict[str, Any] | None
     differences: list[dict[str, Any]] = field(default_factory=list)
+    note: str = ""
 
     def shown(self) -> dict[str, Any]:
         """The plan as data."""
@@ -58,7 +59,7 @@ class Applied:
 
 
 def plan_all(client: AdminClient, loaded: Sequence[Loaded], *, prune: bool) -> list[Plan]:
-    """Ask the server what every document would change; CommandFailed lists all that it refuses, nothing is written."""
+    """Ask the server what every document would change; FaultsFound lists all that it refuses."""
     plans: list[Plan] = []
     faults: list[str] = []
     for one in loaded:
@@ -67,9 +68,7 @@ def plan_all(client: AdminClient, loaded: Sequence[Loaded], *, prune: bool) -> l
         except ApiRefused as error:
             faults.extend(f"{one.place}: {line}" for line in (error.faults or (error.message,)))
     if faults:
-        raise CommandFailed(
-            f"refused: {len(faults)} fault{'s' if len(faults) > 1 else ''}; nothing was written", faults
-        )
+        raise FaultsFound(faults, "refused: ")
     return [*plans, *(_prunes(client, loaded) if prune else ())]
 
 
@@ -100,18 +99,24 @@ def _plan(client: AdminClient, one: Loaded) -> Plan:
 
 def _prunes(client: AdminClient, loaded: Sequence[Loaded]) -> list[Plan]:
     described = {one.tenant for one in loaded}
-    return [
-        Plan(item["tenant"], DELETE, item["revision"], None)
-        for item in client.pages(("tenants",))
-        if item["tenant"] not in described
-    ]
+    return [_prune(item) for item in client.pages(("tenants",)) if item["tenant"] not in described]
+
+
+def _prune(item: Mapping[str, Any]) -> Plan:
+    if item["document"] is None:
+        # An export leaves it out, so files without it do not mean that it shall go; its history can bring it back.
+        return Plan(item["tenant"], SPARE, 0, None, note=f"cannot be read: {item['error']}")
+    return Plan(item["tenant"], DELETE, item["revision"], None)
 
 
 def _carry_out(client: AdminClient, plan: Plan, query: Mapping[str, str | None], extra_s: float) -> Applied:
     path = ("tenants", plan.tenant)
+    if plan.verb == SPARE:
+        note = f"{plan.note}; it was not deleted: roll it back, or delete it by name"
+        return Applied(plan.tenant, FAILED, None, note)
     if plan.verb == DELETE:
         # Only what was listed is deleted: a tenant written since then is not what the files left out.
-        headers = {"If-Match": f'"{plan.revision}"'} if plan.revision else {}
+        headers = {"If-Match": f'"{plan.revision}"'}
         request = Request("DELETE", path, query, headers=headers, extra_s=extra_s)
     else:
         request = Request("PUT", path, query, plan.document, extra_s=extra_s)

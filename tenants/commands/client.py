@@ -54,11 +54,11 @@ class ApiRefused(CommandFailed):
             for fault in problem.get("errors") or ()
         ]
         # The detail may hold the faults already, in one line.
-        message = str(problem.get("detail") or problem.get("title") or f"the API answered with status {status}")
+        message = str(problem["detail"])
         exit_code = USAGE if status == HTTPStatus.SERVICE_UNAVAILABLE else REFUSED
         super().__init__(message, [fault for fault in faults if fault not in message], exit_code)
         self.status = status
-        self.code = str(problem.get("code") or "")
+        self.code = str(problem["code"])
 
 
 class AdminClient:
@@ -97,7 +97,9 @@ class AdminClient:
         status, raw, etag = self._exchange(request, body, headers)
         answer = self._parse(status, raw)
         if status >= HTTPStatus.BAD_REQUEST:
-            raise ApiRefused(status, answer if isinstance(answer, dict) else {})
+            if not (isinstance(answer, dict) and "code" in answer and "detail" in answer):
+                raise usage(f"{self._url} is not an admin API: it answered with status {status}")
+            raise ApiRefused(status, answer)
         return Reply(status, answer, etag)
 
     def pages(self, path: tuple[str, ...]) -> Iterator[Any]:
@@ -124,7 +126,7 @@ class AdminClient:
         except TimeoutError as error:
             raise usage(f"{self._url} did not answer within {connection.timeout:g}s") from error
         except ssl.SSLError as error:
-            raise usage(f"cannot speak TLS with {self._url}: {error.reason}") from error
+            raise usage(f"cannot speak TLS with {self._url}: {_tls_words(error)}") from error
         except socket.gaierror as error:
             raise usage(f"cannot find the host of {self._url}: {error.strerror}") from error
         except OSError as error:
@@ -142,6 +144,12 @@ class AdminClient:
             return json.loads(raw)
         except ValueError as error:
             raise usage(f"{self._url} is not an admin API: status {status}, and the answer is not JSON") from error
+
+
+def _tls_words(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    return (error.reason or "the connection was closed").lower().replace("_", " ")
 
 
 def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:

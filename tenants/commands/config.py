@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
-from tenants.commands.apply import PRUNED, Applied, Plan, apply_all, plan_all
-from tenants.commands.client import Request
-from tenants.commands.failures import CommandFailed
+from tenants.commands.apply import PRUNED, SPARE, Applied, Plan, apply_all, plan_all
+from tenants.commands.client import AdminClient, ApiRefused, Request
+from tenants.commands.failures import CommandFailed, FaultsFound
 from tenants.commands.files import Files, MoreFiles, load_files
 from tenants.commands.output import (
     OutputFormat,
@@ -25,6 +27,8 @@ from tenants.commands.session import Output, format_of, open_client
 from tenants.commands.writes import Timeout, Wait, wait_query
 
 Prune = Annotated[bool, typer.Option("--prune", help="Also delete every tenant that the files do not describe.")]
+Documents = list[dict[str, Any]]
+ONE_TENANTS_TROUBLE = frozenset({"not_found", "record_unreadable"})
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and show what would change; write nothing.")]
 
 
@@ -64,11 +68,13 @@ def apply(  # noqa: PLR0913 - a command's options are its parameters
     output: Output = None,
 ) -> None:
     """Make tenants what the files say. All of it is checked before the first write."""
-    loaded = load_files(files, more)
+    with _nothing_written():
+        loaded = load_files(files, more)
     query, extra_s = wait_query(wait=wait, timeout=timeout)
     shown = format_of(output)
     with open_client() as client:
-        plans = plan_all(client, loaded, prune=prune)
+        with _nothing_written():
+            plans = plan_all(client, loaded, prune=prune)
         if dry_run:
             show_plans(plans, shown)
             return
@@ -84,23 +90,47 @@ def export(
     tenants: Annotated[list[str] | None, typer.Argument(metavar="[TENANT]...", show_default=False)] = None,
     output: Output = None,
 ) -> None:
-    """Write tenants' documents for `apply`. All of them, unless some are named."""
+    """Write tenants' documents for `apply`. All of them, unless some are named; exit 1 if any cannot be read."""
     shown = format_of(output, OutputFormat.YAML)
     with open_client() as client:
-        if tenants:
-            documents = [client.send(Request("GET", ("tenants", tenant))).body for tenant in tenants]
-        else:
-            items = list(client.pages(("tenants",)))
-            damaged = [f"{item['tenant']}: {item['error']}" for item in items if item["document"] is None]
-            if damaged:
-                raise CommandFailed("nothing was exported: some tenants cannot be read", damaged)
-            documents = [item["document"] for item in items]
-    if shown is OutputFormat.JSON:
+        documents, missed = _read_named(client, tenants) if tenants else _read_all(client)
+    if shown is OutputFormat.JSON and (documents or not missed):
         write(to_json(documents[0] if len(documents) == 1 else documents))
     elif documents:
         write("\n---\n".join(to_yaml(document) for document in documents))
-    else:
+    elif not missed:
         note("there are no tenants")
+    if missed:
+        count = len(documents) + len(missed)
+        raise CommandFailed(f"{len(missed)} of {count} tenant{'s' * (count > 1)} could not be exported", missed)
+
+
+@contextmanager
+def _nothing_written() -> Iterator[None]:
+    """Add to faults what a reader of `apply` wants to know first."""
+    try:
+        yield
+    except FaultsFound as error:
+        raise CommandFailed(f"{error.message}; nothing was written", error.faults) from error
+
+
+def _read_all(client: AdminClient) -> tuple[Documents, list[str]]:
+    items = list(client.pages(("tenants",)))
+    missed = [f"{item['tenant']}: cannot be read: {item['error']}" for item in items if item["document"] is None]
+    return [item["document"] for item in items if item["document"] is not None], missed
+
+
+def _read_named(client: AdminClient, tenants: list[str]) -> tuple[Documents, list[str]]:
+    documents: Documents = []
+    missed: list[str] = []
+    for tenant in tenants:
+        try:
+            documents.append(client.send(Request("GET", ("tenants", tenant))).body)
+        except ApiRefused as error:
+            if error.code not in ONE_TENANTS_TROUBLE or len(tenants) == 1:
+                raise
+            missed.append(f"{tenant}: {error.message}")
+    return documents, missed
 
 
 def show_plans(plans: list[Plan], output: OutputFormat) -> None:
@@ -109,7 +139,7 @@ def show_plans(plans: list[Plan], output: OutputFormat) -> None:
         show_data([plan.shown() for plan in plans], output)
         return
     for plan in plans:
-        write(f"{plan.tenant}: {plan.verb}")
+        write(f"{plan.tenant}: {plan.verb if plan.verb != SPARE else f'left as it is, for it {plan.note}'}")
         for difference in plan.differences:
             write(f"  {_difference(difference)}")
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from tenants.commands.client import Request
-from tenants.commands.output import OutputFormat, note, show_data, show_fields, show_table
-from tenants.commands.session import Output, Tenant, Yes, confirm, format_of, open_client
+from tenants.commands.output import OutputFormat, note, show_data, show_fields
+from tenants.commands.session import Output, Tenant, Yes, confirm, format_of, open_client, show_pages
 from tenants.commands.writes import Timeout, Wait, report, wait_query
 
 app = typer.Typer(help="Domains of a tenant: list, look at, claim, vouch for, give up.", no_args_is_help=True)
@@ -21,14 +21,8 @@ Host = Annotated[
 @app.command("list")
 def list_domains(tenant: Tenant, output: Output = None) -> None:
     """List a tenant's domains and how far each is."""
-    with open_client() as client:
-        items = list(client.pages(("tenants", tenant, "domains")))
-    shown = format_of(output)
-    if shown is not OutputFormat.TABLE:
-        show_data(items, shown)
-        return
-    rows = [(one["host"], one["state"], one["served"], one["reason"], one["since"]) for one in items]
-    show_table(("host", "state", "served", "reason", "since"), rows, f"tenant {tenant} has no domains")
+    columns = {name: name for name in ("host", "state", "served", "reason", "since")}
+    show_pages(("tenants", tenant, "domains"), columns, f"tenant {tenant} has no domains", output)
 
 
 @app.command("get")

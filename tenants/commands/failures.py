@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 REFUSED = 1
 USAGE = 2
@@ -20,6 +20,13 @@ class CommandFailed(Exception):  # noqa: N818 - the name says what happened
     def lines(self) -> list[str]:
         """What to write to standard error."""
         return [self.message, *(f"  {fault}" for fault in self.faults)]
+
+
+class FaultsFound(CommandFailed):
+    """What the files say cannot be; `how` goes before the count of the faults."""
+
+    def __init__(self, faults: Sequence[str], how: str = "") -> None:
+        super().__init__(f"{how}{len(faults)} fault{'s' if len(faults) > 1 else ''}", faults)
 
 
 def usage(message: str) -> CommandFailed:

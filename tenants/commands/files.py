@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from store.model import DocumentError, TenantDocument, dump_document, load_yaml_documents, parse_document
-from tenants.commands.failures import CommandFailed, usage
+from tenants.commands.failures import CommandFailed, FaultsFound, usage
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
@@ -40,7 +40,7 @@ class Loaded:
 
 
 def load_files(files: Sequence[str] | None, more: Sequence[str] | None) -> list[Loaded]:
-    """Read and check every document of every file; CommandFailed lists all faults of all of them, none is skipped."""
+    """Read and check every document of every file; FaultsFound lists all faults of all of them, none is skipped."""
     names = [*(files or ()), *(more or ())]
     if not names:
         raise usage("no file: say which with -f FILE")
@@ -56,7 +56,7 @@ def load_files(files: Sequence[str] | None, more: Sequence[str] | None) -> list[
                 faults.extend(f"{place}: {fault}" for fault in error.faults)
     faults.extend(_between(loaded))
     if faults:
-        raise CommandFailed(f"{len(faults)} fault{'s' if len(faults) > 1 else ''}; nothing was written", faults)
+        raise FaultsFound(faults)
     if not loaded:
         raise CommandFailed("there is no document in these files")
     return loaded

@@ -10,11 +10,19 @@ import typer
 from store.settings import describe_settings
 from tenants.commands.client import Request
 from tenants.commands.output import OutputFormat, show_data, show_table, write
-from tenants.commands.session import Output, Tenant, format_of, open_client
+from tenants.commands.session import Output, Tenant, format_of, open_client, show_pages
 from tenants.commands.writes import Timeout, Wait, report, wait_query
 
+
+def _read_revision(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise typer.BadParameter(f"expected a revision as `portico history` lists them, not {text!r}")
+    return int(text)
+
+
 Revision = Annotated[
-    int, typer.Argument(metavar="REVISION", min=1, help="The revision to go back to.", show_default=False)
+    int,
+    typer.Argument(metavar="REVISION", parser=_read_revision, help="The revision to go back to.", show_default=False),
 ]
 
 
@@ -41,23 +49,19 @@ def nodes(output: Output = None) -> None:
     ]  # fmt: skip
     show_table(("node", "worker", "pid", "revision", "lag", "last error"), rows, "no worker is alive")
     refusals = [
-        (one["worker"], no["tenant"], no["revision"], no["reason"]) for one in fleet["workers"] for no in one["refused"]
+        (one["worker"], no["tenant"], no["revision"], no["serving"] or "nothing", no["reason"])
+        for one in fleet["workers"]
+        for no in one["refused"]
     ]
     if refusals:
-        write("\nrefused; the last good revision is served instead:")
-        show_table(("worker", "tenant", "revision", "reason"), refusals, "")
+        write("\nrefused:")
+        show_table(("worker", "tenant", "revision", "served instead", "reason"), refusals, "")
 
 
 def history(tenant: Tenant, output: Output = None) -> None:
     """List a tenant's revisions, newest first."""
-    with open_client() as client:
-        items = list(client.pages(("tenants", tenant, "revisions")))
-    shown = format_of(output)
-    if shown is not OutputFormat.TABLE:
-        show_data(items, shown)
-        return
-    rows = [(one["revision"], one["at"], one["action"], one["actor"]) for one in items]
-    show_table(("revision", "at", "action", "by"), rows, f"tenant {tenant} has no history")
+    columns = {"revision": "revision", "at": "at", "action": "action", "by": "actor"}
+    show_pages(("tenants", tenant, "revisions"), columns, f"tenant {tenant} has no history", output)
 
 
 def rollback(

@@ -82,7 +82,9 @@ def create_route(  # noqa: PLR0913 - a command's options are its parameters
     def edit(routes: Routes) -> Routes:
         is_there = any(one["name"] == route for one in routes)
         if is_there and not replace:
-            raise CommandFailed(f"tenant {tenant} has a route {route!r} already; --replace puts this one in its place")
+            raise CommandFailed(
+                f"tenant {tenant!r} has a route {route!r} already; --replace puts this one in its place"
+            )
         return [new if one["name"] == route else one for one in routes] if is_there else [*routes, new]
 
     report(change_routes(tenant, edit, wait=wait, timeout=timeout), f"route {route} written", output)
@@ -123,7 +125,7 @@ def change_routes(tenant: str, edit: Callable[[Routes], Routes], *, wait: bool, 
                     raise
             else:
                 return answer
-    raise CommandFailed(f"tenant {tenant} is being changed by others; nothing was written, try again")
+    raise CommandFailed(f"tenant {tenant!r} is being changed by others; nothing was written, try again")
 
 
 def _read(client: AdminClient, tenant: str) -> tuple[Routes, str]:
@@ -135,7 +137,7 @@ def _find(tenant: str, routes: Routes, name: str) -> dict[str, Any]:
     for route in routes:
         if route["name"] == name:
             return route
-    raise CommandFailed(f"tenant {tenant} has no route {name!r}")
+    raise CommandFailed(f"tenant {tenant!r} has no route {name!r}")
 
 
 def _destination(route: dict[str, Any]) -> str:

@@ -9,8 +9,8 @@ import typer
 
 from tenants.commands.client import Request
 from tenants.commands.failures import usage
-from tenants.commands.output import OutputFormat, note, show_data, show_fields, show_table
-from tenants.commands.session import Output, Tenant, Yes, confirm, format_of, open_client
+from tenants.commands.output import OutputFormat, note, show_data, show_fields
+from tenants.commands.session import Columns, Output, Tenant, Yes, confirm, format_of, open_client, show_pages
 from tenants.commands.writes import Timeout, Wait, report, require_everywhere, wait_query
 
 keys = typer.Typer(help="API keys of a tenant: list, look at, create, revoke.", no_args_is_help=True)
@@ -30,14 +30,10 @@ Scopes = Annotated[list[str] | None, typer.Option("--scope", help="What its hold
 @keys.command("list")
 def list_keys(tenant: Tenant, output: Output = None) -> None:
     """List a tenant's API keys, oldest first."""
-    with open_client() as client:
-        items = list(client.pages(("tenants", tenant, "keys")))
-    shown = format_of(output)
-    if shown is not OutputFormat.TABLE:
-        show_data(items, shown)
-        return
-    rows = [(one["id"], one["name"], one["scopes"], one["created_at"], _expiry(one)) for one in items]
-    show_table(("id", "name", "scopes", "created", "expires"), rows, f"tenant {tenant} has no API keys")
+    columns: Columns = {
+        "id": "id", "name": "name", "scopes": "scopes", "created": "created_at", "expires": _expiry
+    }  # fmt: skip
+    show_pages(("tenants", tenant, "keys"), columns, f"tenant {tenant} has no API keys", output)
 
 
 @keys.command("get")
@@ -87,14 +83,10 @@ def delete_key(
 @tokens.command("list")
 def list_tokens(output: Output = None) -> None:
     """List the tokens for the admin API, oldest first."""
-    with open_client() as client:
-        items = list(client.pages(("tokens",)))
-    shown = format_of(output)
-    if shown is not OutputFormat.TABLE:
-        show_data(items, shown)
-        return
-    rows = [(one["id"], one["name"], one["kind"], one["tenant"], one["created_at"], _expiry(one)) for one in items]
-    show_table(("id", "name", "kind", "tenant", "created", "expires"), rows, "there are no tokens")
+    columns: Columns = {
+        "id": "id", "name": "name", "kind": "kind", "tenant": "tenant", "created": "created_at", "expires": _expiry
+    }  # fmt: skip
+    show_pages(("tokens",), columns, "there are no tokens", output)
 
 
 @tokens.command("get")
@@ -158,7 +150,8 @@ def _show_created(answer: Mapping[str, Any], output: OutputFormat | None) -> Non
         show_data(answer, shown)
         return
     names = ("id", "name", "kind", "tenant", "scopes", "expires_at", "secret")
-    show_fields({name: answer[name] for name in names if name in answer})
+    shown_fields = {**answer, "expires_at": _expiry(answer)}
+    show_fields({name: shown_fields[name] for name in names if name in shown_fields})
     note("keep the secret: it is shown this once and stored nowhere")
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from store.settings import SettingsError, load_settings
 from tenants.commands.client import AdminClient
 from tenants.commands.failures import CommandFailed, usage
-from tenants.commands.output import OutputFormat
+from tenants.commands.output import OutputFormat, show_data, show_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,9 @@ class Root:
 
 NOTHING_IN_FRONT = Root()
 _root: ContextVar[Root] = ContextVar("root", default=NOTHING_IN_FRONT)
+
+Columns = Mapping[str, str | Callable[[Any], object]]
+"""The columns of a table, by their heads: the field of an item that is in them, or what makes it of an item."""
 
 Output = Annotated[
     OutputFormat | None,
@@ -53,6 +57,19 @@ def open_client() -> AdminClient:
     if not settings.token:
         raise usage("no token: set PORTICO_TOKEN to an operator's or a tenant's token")
     return AdminClient(settings.admin_url, settings.token)
+
+
+def show_pages(path: tuple[str, ...], columns: Columns, empty: str, output: OutputFormat | None) -> list[Any]:
+    """Read a paged list to its end and show it; `empty` says that there is nothing. Returns the items."""
+    with open_client() as client:
+        items = list(client.pages(path))
+    shown = format_of(output)
+    if shown is OutputFormat.TABLE:
+        rows = [[item[cell] if isinstance(cell, str) else cell(item) for cell in columns.values()] for item in items]
+        show_table(list(columns), rows, empty)
+    else:
+        show_data(items, shown)
+    return items
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tenants.commands.client import Request
 from tenants.commands.files import load_raw
-from tenants.commands.output import OutputFormat, show_data, show_table, to_yaml, write
-from tenants.commands.session import Output, Tenant, Yes, confirm, format_of, open_client
+from tenants.commands.output import OutputFormat, clean, note, show_data, to_yaml, write
+from tenants.commands.session import Columns, Output, Tenant, Yes, confirm, format_of, open_client, show_pages
 from tenants.commands.writes import Timeout, Wait, report, wait_query
 
 app = typer.Typer(help="Tenants: list, look at, create, delete.", no_args_is_help=True)
@@ -18,19 +18,17 @@ app = typer.Typer(help="Tenants: list, look at, create, delete.", no_args_is_hel
 @app.command("list")
 def list_tenants(output: Output = None) -> None:
     """List all tenants that the token reaches."""
-    with open_client() as client:
-        items = list(client.pages(("tenants",)))
-    shown = format_of(output)
-    if shown is not OutputFormat.TABLE:
-        show_data(items, shown)
-        return
-    rows = []
-    for item in items:
-        document = item["document"] or {}
-        state = "unreadable" if item["error"] else "enabled" if document.get("enabled", True) else "disabled"
-        counts = [len(document.get(name, ())) for name in ("domains", "routes")]
-        rows.append((item["tenant"], document.get("name"), state, *counts, item["revision"]))
-    show_table(("tenant", "name", "state", "domains", "routes", "revision"), rows, "there are no tenants")
+    columns: Columns = {
+        "tenant": "tenant",
+        "name": lambda item: (item["document"] or {}).get("name"),
+        "state": _state,
+        "domains": lambda item: _count(item["document"], "domains"),
+        "routes": lambda item: _count(item["document"], "routes"),
+        "revision": "revision",
+    }
+    for item in show_pages(("tenants",), columns, "there are no tenants", output):
+        if item["document"] is None:
+            note(f"{item['tenant']} cannot be read: {clean(item['error'])}")
 
 
 @app.command("get")
@@ -78,3 +76,13 @@ def delete_tenant(
     with open_client() as client:
         answer = client.send(Request("DELETE", ("tenants", tenant), query, extra_s=extra_s)).body
     report(answer, f"tenant {tenant} deleted", output)
+
+
+def _state(item: dict[str, Any]) -> str:
+    if item["document"] is None:
+        return "unreadable"
+    return "enabled" if item["document"].get("enabled", True) else "disabled"
+
+
+def _count(document: dict[str, Any] | None, name: str) -> int | None:
+    return None if document is None else len(document.get(name, ()))

@@ -51,6 +51,17 @@ async def test_history_keeps_the_last_revisions_of_the_document(catalog: Catalog
         await catalog.record_at("acme", 5)
 
 
+async def test_a_damaged_entry_of_the_history_hides_no_other(catalog: Catalog, redis_url: str) -> None:
+    for n in range(3):
+        await catalog.commit(put("acme", name=f"n{n}"), None)
+    with redis.Redis.from_url(redis_url) as raw:
+        raw.lset(keys.history("acme"), 1, "damaged")
+    assert [entry.revision for entry in await catalog.history("acme")] == [3, 1]
+    assert (await catalog.record_at("acme", 1)).document["name"] == "n0"
+    with pytest.raises(NotFound):
+        await catalog.record_at("acme", 2)
+
+
 async def test_every_commit_is_in_the_audit_log_newest_first(catalog: Catalog) -> None:
     await catalog.commit(put("acme"), 0)
     await catalog.commit(Change("acme", KEEP, (an_api_key("k1"),), (), None, "bob", "key.create", {"id": "k1"}), None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
+import msgpack  # type: ignore[import-untyped]
 import pytest
 
 from store.changes import (
@@ -86,6 +88,26 @@ def test_a_page_has_a_cursor_only_when_there_is_more(
     page = read_page(reply)
     assert [stored.tenant for stored in page.items] == tenants
     assert page.cursor == cursor
+
+
+@pytest.mark.parametrize("payload", [b"", b"damaged", b"P\x01\0\0\0\0damaged", b"P\xff" * 9])
+def test_the_revision_in_front_of_bytes_that_are_no_record_is_not_told_of(payload: bytes) -> None:
+    stored = read_stored("acme", struct.pack(">Q", 7) + payload)
+    assert stored.revision == 7  # what a commit over it is compared with
+    for read in (stored.envelope, stored.record):
+        with pytest.raises(RecordUnreadable) as unreadable:
+            read()
+        assert (unreadable.value.tenant, unreadable.value.revision) == ("acme", 0)
+
+
+def test_the_revision_in_front_of_a_sound_envelope_is_told_of() -> None:
+    body = msgpack.packb([[], b"\xc1"])
+    payload = struct.pack(">cBI", b"P", 1, zlib.crc32(b"\x01" + body)) + body
+    stored = read_stored("acme", struct.pack(">Q", 7) + payload)
+    assert stored.envelope().hosts == ()
+    with pytest.raises(RecordUnreadable) as unreadable:
+        stored.record()
+    assert unreadable.value.revision == 7
 
 
 def test_a_history_entry_is_read() -> None:

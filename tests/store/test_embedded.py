@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -23,6 +26,50 @@ def test_it_listens_on_loopback_and_on_a_unix_socket_only(redis_server: RedisPro
     assert listening_addresses(redis_server) == {"127.0.0.1"}
     with redis.Redis.from_url(redis_server.unix_url) as client:
         assert client.ping() is True
+
+
+def test_without_a_port_it_is_reached_by_its_socket_alone_and_the_socket_is_its_owners(tmp_path: Path) -> None:
+    with RedisProcess(tmp_path / "50% of a #name?", has_port=False) as process:
+        assert listening_addresses(process) == set()
+        assert process.port == 0
+        assert process.url == process.unix_url
+        with redis.Redis.from_url(process.url) as client:
+            assert client.ping() is True
+        assert process.socket_path.is_socket()
+        assert process.socket_path.stat().st_mode & 0o777 == 0o700
+        pid = process.pid
+        process.stop()
+        assert process.start().pid != pid
+
+
+def end(process: RedisProcess, number: signal.Signals) -> None:
+    """End the server behind the back of who started it, who alone may ask for its status."""
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+
+def test_a_server_that_was_ended_by_others_says_how(tmp_path: Path) -> None:
+    with RedisProcess(tmp_path) as process:
+        assert process.exit_status is None
+        end(process, signal.SIGKILL)
+        assert process.exit_status == -signal.SIGKILL
+        assert not process.is_running
+        process.start()
+        end(process, signal.SIGTERM)
+        assert process.exit_status == 0
+        assert process.last_log_line() == "Redis is now ready to exit, bye bye..."
+
+
+def test_where_no_path_is_short_enough_for_a_socket_the_error_says_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("x" * 120)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with pytest.raises(RedisStartError, match="TMPDIR"):
+        RedisProcess(deep / "redis").start()
+    assert not list(deep.glob("portico-*"))
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

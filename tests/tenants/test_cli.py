@@ -151,6 +151,8 @@ async def stranger(answer: bytes | None) -> AsyncIterator[str]:
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
         b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>",
         b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\nConnection: close\r\n\r\n{",
+        b'HTTP/1.1 421 Misdirected Request\r\nContent-Length: 20\r\nConnection: close\r\n\r\n{"error": "no_host"}',
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]",
         b"SSH-2.0-OpenSSH\r\n",
         b"",
     ],
@@ -161,6 +163,13 @@ async def test_who_is_no_admin_api_is_said_to_be_none(portico: Portico, answer: 
         ended = await portico("tenant", "list")
     assert (ended.status, len(ended.lines), ended.out) == (2, 1, "")
     assert url in ended.err
+
+
+async def test_who_does_not_speak_tls_is_said_so_in_words(portico: Portico, plane: Plane) -> None:
+    url = plane.url.replace("http:", "https:")
+    portico.be(url)
+    ended = await portico("tenant", "list")
+    assert (ended.status, ended.lines) == (2, [f"portico: cannot speak TLS with {url}: wrong version number"])
 
 
 async def test_a_server_that_never_answers_is_given_up(portico: Portico, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+import redis
 
+from store import keys
 from store.embedded import RedisProcess
 from tests.fakes.dev import FREE_PORTS, running_dev, shell
 from tests.fakes.source import ROOT
@@ -60,13 +62,29 @@ def test_when_it_is_killed_nothing_is_left() -> None:
         assert not alive
 
 
-def test_a_part_that_ends_by_itself_ends_all_of_it_with_a_line_that_names_it() -> None:
+@pytest.mark.parametrize(
+    ("word", "name"), [("tenants.control", "control plane"), ("edge", "edge"), ("redis-server", "embedded Redis")]
+)
+def test_a_part_that_is_killed_ends_all_of_it_with_one_line_that_says_so(word: str, name: str) -> None:
     with running_dev() as dev:
-        [control] = [each for each in dev.family() if "tenants.control" in each.cmdline()]
-        control.kill()
+        family = dev.family()
+        # the edge's workers look like their master, which comes first
+        part = next(each for each in family if word in " ".join(each.cmdline()[:3]).replace("/", " ").split())
+        part.kill()
         _, error = dev.process.communicate(timeout=40)
-        assert dev.process.returncode == 1
-        assert error.startswith("portico dev: the control plane has ended")
+        assert (dev.process.returncode, error) == (1, f"portico dev: the {name} was ended by signal 9 (SIGKILL)\n")
+        _, alive = psutil.wait_procs(family, timeout=10)
+        assert not alive
+
+
+def test_its_redis_is_reached_by_a_socket_of_the_users_own_alone_as_it_prints() -> None:
+    with running_dev() as dev:
+        [path] = re.findall(r"^  redis      redis-cli -s (\S+)$", dev.printed, re.MULTILINE)
+        [server] = [each for each in dev.family() if "redis" in each.name()]
+        assert not server.net_connections(kind="inet")
+        assert any(folder.stat().st_mode & 0o077 == 0 for folder in Path(path).parents)
+        with redis.Redis(unix_socket_path=path) as client:
+            assert client.hkeys(keys.documents()) == [b"demo"]
 
 
 def test_with_a_redis_of_the_users_the_demo_is_kept_and_its_key_replaced(own_redis: RedisProcess) -> None:
@@ -74,6 +92,7 @@ def test_with_a_redis_of_the_users_the_demo_is_kept_and_its_key_replaced(own_red
     for _ in range(2):
         with running_dev("--redis", own_redis.url) as dev:
             assert not [each for each in dev.family() if "redis" in each.name()]
+            assert "redis-cli" not in dev.printed  # the address may hold a password
             answers.append(shell(dev.commands("curl")[2]))
             told = shell(f"{dev.commands('export')[0]}; {sys.executable} -m tenants key list demo --output json")
             assert told.count('"portico dev"') == 1

@@ -145,12 +145,18 @@ async def test_a_worker_that_refuses_is_named_with_its_reason(acme: Plane, worke
     async with aclosing(revisions(acme, before)) as found:
         head = await anext(found)
     await workers[0].report(head)
-    await workers[1].report(head, (Refusal("acme", head, "it does not compile"),))
+    await workers[1].report(head, (Refusal("acme", head, "it does not compile", serving=before),))
     answer = await asked
     assert answer.status == 200
     assert (answer.body["applied"], answer.body["workers"], answer.body["lagging"]) == (1, 2, [])
     assert answer.body["refused"] == [
-        {"worker": workers[1].id, "tenant": "acme", "revision": head, "reason": "it does not compile"}
+        {
+            "worker": workers[1].id,
+            "tenant": "acme",
+            "revision": head,
+            "reason": "it does not compile",
+            "serving": before,
+        }
     ]
 
 
@@ -175,7 +181,8 @@ async def test_nodes_are_listed_with_their_lag_and_what_they_refused(acme: Plane
     first, second = nodes["workers"]
     assert (first["worker"], first["node"], first["pid"]) == (workers[0].id, "node-1", 4000)
     assert (first["revision"], first["lag"], first["last_error"]) == (head, 0, "acme: no")
-    assert first["refused"][0]["reason"] == "it does not compile"
+    [refused] = first["refused"]
+    assert (refused["reason"], refused["serving"]) == ("it does not compile", None)
     assert (second["revision"], second["lag"], second["refused"]) == (head - 1, 1, [])
 
 

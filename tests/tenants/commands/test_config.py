@@ -69,7 +69,7 @@ def bad(tmp_path: Path) -> str:
 async def test_validate_lists_every_fault_of_every_document_with_its_path(portico: Portico, bad: str) -> None:
     ended = await portico("validate", "-f", bad)
     assert (ended.status, ended.out) == (1, "")
-    assert ended.lines[0] == "portico: 5 faults; nothing was written"
+    assert ended.lines[0] == "portico: 5 faults"  # it would write nothing in any case
     rest = "\n".join(ended.lines[1:])
     assert len(ended.lines) == 6
     assert "acme: nmae: unknown field; did you mean 'name'?" in rest
@@ -134,11 +134,13 @@ async def test_nothing_is_written_when_one_document_of_many_is_refused(
 ) -> None:
     ended = await portico("apply", "-f", good, "-f", bad)
     assert (ended.status, ended.out) == (1, "")
+    assert "faults; nothing was written" in ended.lines[0]
     await plane.put("other", domains=["shop.acme.com"])
     head = await plane.catalog.head()
     claimed = await portico("apply", "-f", good)
     assert (claimed.status, claimed.out) == (1, "")
-    assert "nothing was written" in claimed.lines[0]
+    assert claimed.lines[0] == "portico: refused: 1 fault; nothing was written"
+    assert (await portico("diff", "-f", good)).lines[0] == "portico: refused: 1 fault"
     assert "already claimed: shop.acme.com" in claimed.err
     assert await plane.catalog.head() == head
 
@@ -189,6 +191,58 @@ async def test_an_export_feeds_apply_unchanged(portico: Portico, plane: Plane, g
     restored = await portico.ok("apply", "-f", "-", "-o", "json", stdin=one)
     assert [(each["tenant"], each["result"]) for each in restored.data] == [("acme", "created")]
     assert (await portico.ok("export", "--output", output)).out == exported
+
+
+@pytest.mark.parametrize("output", ["yaml", "json"])
+async def test_an_export_holds_all_that_can_be_read_and_names_what_cannot(
+    portico: Portico, plane: Plane, good: str, output: str
+) -> None:
+    await portico.ok("apply", "-f", good)
+    for tenant in ("broken", "worse"):
+        await plane.put(tenant)
+        plane.overwrite(tenant, b"garbage of somebody else")
+    ended = await portico("export", "--output", output)
+    assert ended.status == 1
+    assert ended.lines == [
+        "portico: 2 of 4 tenants could not be exported",
+        "  broken: cannot be read: the bytes are not a record",
+        "  worse: cannot be read: the bytes are not a record",
+    ]
+    again = await portico.ok("apply", "-f", "-", "-o", "json", stdin=ended.out)
+    assert [(one["tenant"], one["result"]) for one in again.data] == [("acme", "unchanged"), ("beta", "unchanged")]
+
+
+async def test_of_tenants_named_those_that_cannot_be_exported_are_named_and_the_others_are_exported(
+    portico: Portico, plane: Plane, good: str
+) -> None:
+    await portico.ok("apply", "-f", good)
+    plane.overwrite("beta", b"garbage of somebody else")
+    ended = await portico("export", "beta", "nobody", "acme")
+    assert (ended.status, [raw["tenant"] for raw in load_yaml_documents(ended.out)]) == (1, ["acme"])
+    first, beta, nobody = ended.lines
+    assert first == "portico: 2 of 3 tenants could not be exported"
+    assert "beta" in beta
+    assert "cannot be read: the bytes are not a record" in beta
+    assert nobody == "  nobody: there is no tenant 'nobody'"
+    assert (await portico("export", "nobody")).lines == ["portico: there is no tenant 'nobody'"]
+    portico.be(plane.url, "a-token-that-nobody-made")
+    assert (await portico("export", "acme", "beta")).lines == ["portico: this token is not known here"]
+
+
+async def test_prune_leaves_a_tenant_that_cannot_be_read_and_says_how_it_is_mended(
+    portico: Portico, plane: Plane, good: str
+) -> None:
+    await plane.put("broken")
+    await plane.put("left-over")
+    plane.overwrite("broken", b"garbage of somebody else")
+    assert "broken: left as it is, for it cannot be read" in (await portico.ok("diff", "-f", good, "--prune")).out
+    ended = await portico("apply", "-f", good, "--prune", "-o", "json")
+    results = {one["tenant"]: one["result"] for one in ended.data}
+    assert (ended.status, results) == (
+        1, {"acme": "created", "beta": "created", "broken": "failed", "left-over": "deleted"}
+    )  # fmt: skip
+    assert "broken: cannot be read" in ended.err
+    assert (await plane.get("/v1/tenants/broken/revisions")).status == 200
 
 
 async def test_a_tenants_own_export_feeds_its_own_apply(portico: Portico, plane: Plane, good: str) -> None:

@@ -37,6 +37,25 @@ async def test_a_tenant_is_created_listed_shown_and_deleted(portico: Portico, pl
     assert (nobody.out, nobody.lines) == ("", ["there are no tenants"])
 
 
+async def test_a_tenant_that_cannot_be_read_is_listed_as_one_among_the_others(portico: Portico, acme: Plane) -> None:
+    await acme.put("beta")
+    acme.overwrite("acme", b"garbage of somebody else")
+    listed = await portico.ok("tenant", "list")
+    assert [line.split() for line in listed.out.splitlines()[1:]] == [
+        ["acme", "-", "unreadable", "-", "-", "-"],
+        ["beta", "Acme", "Inc.", "enabled", "0", "1", "2"],
+    ]
+    assert listed.lines == ["acme cannot be read: the bytes are not a record"]
+    first = (await portico.ok("tenant", "list", "-o", "json")).data[0]
+    assert first == {
+        "tenant": "acme", "revision": None, "document": None, "error": "the bytes are not a record"
+    }  # fmt: skip
+    alone = await portico("tenant", "get", "acme")
+    assert (alone.status, alone.out) == (1, "")
+    mend = "write it anew (PUT), roll it back or delete it"
+    assert alone.lines == [f"portico: tenant 'acme' cannot be read: the bytes are not a record; {mend}"]
+
+
 async def test_a_tenant_is_created_from_a_file(portico: Portico, plane: Plane) -> None:
     text = yaml.safe_dump(document(domains=["a.test"]))
     assert (await portico.ok("tenant", "create", "acme", "-f", "-", stdin=text)).err == ""
@@ -73,7 +92,7 @@ async def test_a_route_is_added_replaced_shown_and_deleted(portico: Portico, acm
     assert "did you mean 'shop'?" in wrong.lines[1]
     assert (await portico("route", "create", "acme", "z", "--upstream", "shop")).status == 2
     await portico.ok("route", "delete", "acme", "x")
-    assert (await portico("route", "delete", "acme", "x")).lines == ["portico: tenant acme has no route 'x'"]
+    assert (await portico("route", "delete", "acme", "x")).lines == ["portico: tenant 'acme' has no route 'x'"]
 
 
 async def test_a_route_added_while_somebody_else_adds_one_is_added_to_theirs(portico: Portico, acme: Plane) -> None:
@@ -125,7 +144,8 @@ async def test_a_key_is_made_shown_once_and_revoked(portico: Portico, acme: Plan
     assert (await portico("key", "delete", "acme", parsed.id)).status == 1
     wrong = await portico("key", "create", "acme", "--name", "x", "--expires-in", "soon")
     assert (wrong.status, len(wrong.lines)) == (1, 1)
-    assert "expires_in: expected a duration" in wrong.err
+    assert wrong.lines == ["portico: expires_in: expected a duration longer than zero, such as 90d or 12h"]
+    assert "expires_at: never" in (await portico.ok("key", "create", "acme", "--name", "for good")).out
     as_data = (await portico.ok("key", "create", "acme", "--name", "two", "-o", "json")).data
     assert parse_api_key(as_data["secret"]) is not None
 
@@ -151,14 +171,21 @@ async def test_a_token_is_made_used_and_revoked(portico: Portico, acme: Plane) -
 
 async def test_nodes_names_who_refused_what_and_why(portico: Portico, acme: Plane) -> None:
     assert (await portico.ok("nodes")).lines == ["no worker is alive"]
-    refusal = Refusal("acme", 1, "it does not compile")
-    report = WorkerReport("node-1/0/77", "node-1", 77, "e", 0, 0, refused=(refusal,), last_error="acme: no")
+    refusals = (Refusal("acme", 2, "it does not compile", serving=1), Refusal("beta", 3, "cut short"))
+    report = WorkerReport("node-1/0/77", "node-1", 77, "e", 0, 0, refused=refusals, last_error="acme: no")
     await acme.fleet.report(report)
     shown = (await portico.ok("nodes")).out
     assert shown.splitlines()[1].split()[:5] == ["node-1", "0", "77", "0", "1"]
     assert "acme: no" in shown
-    assert shown.splitlines()[-1].split() == ["node-1/0/77", "acme", "1", "it", "does", "not", "compile"]
-    assert (await portico.ok("nodes", "-o", "json")).data["workers"][0]["refused"][0]["tenant"] == "acme"
+    assert shown.splitlines()[-2].split() == ["node-1/0/77", "acme", "2", "1", "it", "does", "not", "compile"]
+    assert shown.splitlines()[-1].split() == ["node-1/0/77", "beta", "3", "nothing", "cut", "short"]
+    as_data = (await portico.ok("nodes", "-o", "json")).data
+    assert as_data == (await acme.get("/v1/nodes")).body
+    [worker] = as_data["workers"]
+    assert worker["worker"] == "node-1/0/77"
+    first, second = worker["refused"]
+    assert first == {"tenant": "acme", "revision": 2, "reason": "it does not compile", "serving": 1}
+    assert second["serving"] is None
 
 
 async def test_history_and_the_way_back(portico: Portico, acme: Plane) -> None:
@@ -170,7 +197,10 @@ async def test_history_and_the_way_back(portico: Portico, acme: Plane) -> None:
     assert (await acme.get("/v1/tenants/acme")).body["name"] == "Acme Inc."
     missing = await portico("rollback", "acme", "99")
     assert (missing.status, missing.lines) == (1, ["portico: tenant 'acme' has no revision 99 to go back to"])
-    assert (await portico("rollback", "acme", "zero")).status == 2
+    for wrong in ("zero", "0", "1.5"):
+        ended = await portico("rollback", "acme", wrong)
+        assert (ended.status, len(ended.lines)) == (2, 1)
+        assert f"expected a revision as `portico history` lists them, not {wrong!r}" in ended.err
 
 
 async def test_every_setting_is_listed_and_no_secret_is_shown(portico: Portico) -> None:
