@@ -74,7 +74,8 @@ class Exchange:
         self.host: str = message.headers.get("Host", "")
         self.remote = sink.peer
         self.scheme = sink.scheme
-        self.is_keep_alive = not message.should_close
+        # What follows an offer to switch protocols may be in another one already, whatever becomes of the offer.
+        self.is_keep_alive = not (message.should_close or message.upgrade)
         self.parse_error: EdgeError | None = None
         self.request_id = _NO_REQUEST_ID
         self.status = 0

@@ -42,6 +42,8 @@ def read_target(exchange: Exchange) -> Target:
         raise EdgeError("method_not_implemented")
     if exchange.body_exists or "Transfer-Encoding" in exchange.headers:
         _check_body(exchange)
+    if "Expect" in exchange.headers and exchange.version != _HTTP_10:
+        _check_expectations(exchange)
     raw_target = exchange.raw_path
     if not raw_target.startswith("/"):
         _check_authority(raw_target, exchange.host)
@@ -58,6 +60,13 @@ def _check_body(exchange: Exchange) -> None:
             raise EdgeError("bad_request", "a transfer coding other than chunked", must_close=True)
     if "Upgrade" in exchange.headers and (codings or exchange.content_length):
         raise EdgeError("bad_request", "an upgrade with a body", must_close=True)
+
+
+def _check_expectations(exchange: Exchange) -> None:
+    """Refuse what nobody here can meet (RFC 9110 section 10.1.1); the client may be waiting for it before its body."""
+    expected = exchange.headers.getall("Expect")
+    if len(expected) > 1 or expected[0].strip().lower() != "100-continue":
+        raise EdgeError("expectation_failed", must_close=True)
 
 
 def _check_authority(target: str, host: str) -> None:

@@ -63,6 +63,7 @@ HOST = ("Host", "shop.acme.com")
         ("/%7euser/%c3%a9", "shop.acme.com", Target("shop.acme.com", "/~user/%C3%A9", "")),
         ("http://shop.acme.com/a?b", "shop.acme.com", Target("shop.acme.com", "/a", "b")),
         ("/", "[::1]:8080", Target("[::1]", "/", "")),
+        ("/", "shop.acme.com:65535", Target("shop.acme.com", "/", "")),
     ],
 )
 def test_a_target_is_read_in_its_one_spelling(target: str, host: str, expected: Target) -> None:
@@ -78,6 +79,10 @@ def test_a_target_is_read_in_its_one_spelling(target: str, host: str, expected: 
         (exchange("/", ("Host", "a,b")), 400, "bad_host"),
         (exchange("/", ("Host", "*.acme.app")), 400, "bad_host"),
         (exchange("/", ("Host", "shop:port")), 400, "bad_host"),
+        (exchange("/", ("Host", "shop:65536")), 400, "bad_host"),
+        (exchange("/", ("Host", "[::1]:99999")), 400, "bad_host"),
+        (exchange("/", HOST, ("Expect", "200-ok")), 417, "expectation_failed"),
+        (exchange("/", HOST, ("Expect", "100-continue"), ("Expect", "100-continue")), 417, "expectation_failed"),
         (exchange("http://evil.test/", HOST), 400, "bad_host"),
         (exchange("ftp://shop.acme.com/", HOST), 400, "bad_request"),
         (exchange("*", HOST, method="OPTIONS"), 400, "bad_request"),

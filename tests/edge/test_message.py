@@ -126,6 +126,9 @@ def test_where_the_upstream_chooses_the_target_a_url_cannot() -> None:
         ([("Connection", "Upgrade")], (1, 1), None),
         ([("Upgrade", "websocket"), ("Connection", "upgrades")], (1, 1), None),
         ([("Upgrade", "websocket"), ("Connection", "Upgrade")], (1, 0), None),
+        ([("Upgrade", "h2c"), ("Connection", "Upgrade, HTTP2-Settings")], (1, 1), None),
+        ([("Upgrade", "HTTP/2.0, TLS/1.2"), ("Connection", "Upgrade")], (1, 1), None),
+        ([("Upgrade", "h2c, , chat/1"), ("Upgrade", "websocket"), ("Connection", "Upgrade")], (1, 1), "chat/1"),
     ],
 )
 def test_an_upgrade_is_asked_for_by_both_fields_and_in_http_11(
