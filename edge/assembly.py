@@ -8,7 +8,9 @@ server -> service -> router -> handlers -> targets    the path of a request
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import resource
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -16,9 +18,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from edge.census import ConnectionLimits
 from edge.client_edge.key_cache import KeyCache
 from edge.compiler import CompiledTenant, Parts, compile_tenant
-from edge.connection import ConnectionLimits, EdgeServer
+from edge.connection import EdgeServer
 from edge.headers import TrustedProxies
 from edge.router import DynamicRouter
 from edge.serve import EdgeService
@@ -43,6 +46,9 @@ from store.settings import Settings
 
 TUNNEL_IDLE_TIMEOUT_S = 300.0
 MAX_REFUSED_SHOWN = 100
+SHARE_OF_OPEN_FILES = 0.6
+
+log = logging.getLogger("portico.worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +75,8 @@ class Worker:
         return {
             **self.counters.samples(),
             "portico_requests_in_flight": sum(connection._request_in_progress for connection in connections),
-            "portico_connections_total": self.server.accepted,
-            "portico_connections_rejected_total": self.server.rejected,
+            "portico_connections_total": self.server.census.accepted,
+            **{f'portico_client_bounds_total{{bound="{name}"}}': met for name, met in self.server.census.met.items()},
             "portico_connections_open": len(connections),
             "portico_config_revision": self.watcher.position.revision,
             "portico_config_age_seconds": self._config_age_s(),
@@ -145,7 +151,7 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         trusted = TrustedProxies(map(str, settings.trusted_proxies))
         observer = Observer(counters, log, asyncio.get_running_loop().time)
         service = EdgeService(router, trusted, observer, tunnel_idle_timeout_s=TUNNEL_IDLE_TIMEOUT_S)
-        server = EdgeServer(service.serve, _connection_limits(settings))
+        server = EdgeServer(service.serve, _connection_limits(settings), trusted.trusts)
         yield Worker(identity.worker_id, server, watcher, tenancy, Fleet(fleet), limiter, counters, log)
 
 
@@ -156,8 +162,25 @@ def _connection_limits(settings: Settings) -> ConnectionLimits:
         body_timeout_s=settings.body_timeout_s,
         write_timeout_s=settings.write_timeout_s,
         max_head_bytes=settings.max_head_bytes,
-        max_connections=settings.max_connections,
+        max_fields=settings.max_fields,
+        max_target_bytes=settings.max_target_bytes,
+        max_pipelined=settings.max_pipelined,
+        max_connections=affordable(settings.max_connections),
+        max_per_address=settings.max_per_address,
+        max_per_tenant=settings.max_per_tenant,
     )
+
+
+def affordable(connections: int) -> int:
+    """Bound the number of connections by the files this process may open: most of them need one to a target too.
+
+    Where the files run out nothing can be accepted, answered or connected to, whoever asks.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = int(files * SHARE_OF_OPEN_FILES)
+    if connections > most:
+        log.warning("%d open files are allowed, which is enough for %d connections, not %d", files, most, connections)
+    return min(connections, most)
 
 
 def _identity(node: str, index: int) -> WorkerReport:

@@ -12,14 +12,14 @@ import logging
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
-from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import ERROR, RequestHandler
+from aiohttp.web_protocol import ERROR, MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
 
+from edge.census import Census, ConnectionLimits
 from edge.deadlines import BodyDeadline, HeadDeadline, WriteDeadline
 from edge.errors import EdgeError
 from edge.exchange import Exchange
@@ -28,8 +28,8 @@ from edge.tunnel import Tunnel, TunnelSink
 
 WRITE_BUFFER_BYTES = 64 * 1024
 READ_BUFFER_BYTES = 32 * 1024
-MAX_FIELDS = 100
-MAX_LINE_BYTES = 8190
+LINE_REST_BYTES = 32  # of a request's line, besides its target: the method, the version, two spaces
+MAX_FIELD_BYTES = 8190
 LINGER_S = 2.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -38,28 +38,15 @@ Serve = Callable[["ClientConnection", Exchange], Awaitable[None]]
 log = logging.getLogger("portico.edge")
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """What a client's connection may take: time, in seconds, and room.
-
-    A head has `head_timeout_s` from the connection or its first byte, a body `body_timeout_s` between any two of its
-    bytes, an answer `write_timeout_s` for the client to take any of it. Connections beyond `max_connections` are closed
-    at once.
-    """
-
-    keepalive_timeout_s: float = 75.0
-    head_timeout_s: float = 10.0
-    body_timeout_s: float = 30.0
-    write_timeout_s: float = 30.0
-    max_head_bytes: int = 32 * 1024
-    max_connections: int = 10_000
-
-
 class EdgeServer(web.Server):
     """Makes a `ClientConnection` for each accepted socket and knows those that are open."""
 
-    def __init__(self, serve: Serve, limits: ConnectionLimits | None = None) -> None:
+    def __init__(
+        self, serve: Serve, limits: ConnectionLimits | None = None, is_exempt: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """`is_exempt` says of which addresses any number of connections may come."""
         self.limits = limits or ConnectionLimits()
+        self.census = Census(self.limits, is_exempt)
         super().__init__(
             _never_called,
             handler_cancellation=True,
@@ -67,25 +54,15 @@ class EdgeServer(web.Server):
             access_log=None,
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,
-            max_line_size=MAX_LINE_BYTES,
-            max_field_size=MAX_LINE_BYTES,
-            max_headers=MAX_FIELDS,
+            max_line_size=self.limits.max_target_bytes + LINE_REST_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
+            max_headers=self.limits.max_fields,
         )
         self.serve = serve
-        self.accepted = 0
-        self.rejected = 0
 
     def __call__(self) -> RequestHandler:
         """Make the protocol of one new connection, as `loop.create_server` asks."""
         return ClientConnection(self, loop=self._loop, **self._kwargs)
-
-    def admit(self) -> bool:
-        """Say whether one more connection may stay, and count it."""
-        if len(self._connections) >= self.limits.max_connections:
-            self.rejected += 1
-            return False
-        self.accepted += 1
-        return True
 
 
 class ClientConnection(RequestHandler):
@@ -95,6 +72,8 @@ class ClientConnection(RequestHandler):
         "_body",
         "_head",
         "_server",
+        "_subscriber",
+        "_tenant",
         "_tunnel",
         "peer",
         "scheme",
@@ -103,12 +82,30 @@ class ClientConnection(RequestHandler):
     def __init__(self, server: EdgeServer, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(server, loop=loop, **options)
         self._server = server
+        self._subscriber = self._tenant = ""
         self._tunnel: Tunnel | None = None
         limits = server.limits
+        if limits.max_pipelined != MAX_MSG_QUEUE_SIZE:
+            self._read_ahead(limits.max_pipelined)
         self._head = HeadDeadline(loop, limits.head_timeout_s, limits.max_head_bytes, self._refuse_head)
         self._body: BodyDeadline | None = None
         self.peer: str | None = None
         self.scheme = "http"
+
+    def _read_ahead(self, requests: int) -> None:
+        """Read so many requests ahead, where aiohttp has a constant."""
+        self._max_msg_queue_size, self._msg_queue_resume_size = requests, requests // 2
+        self._parser = HttpRequestParser(
+            self,
+            self._loop,
+            READ_BUFFER_BYTES,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=requests,
+        )
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -203,6 +200,13 @@ class ClientConnection(RequestHandler):
         self._resume_transport_reading()
         await asyncio.sleep(LINGER_S)
 
+    def belong_to(self, tenant: str) -> None:
+        """Count this connection for a tenant; EdgeError `overloaded` when the tenant has as many as it may."""
+        if tenant != self._tenant:
+            if not self._server.census.move(self._tenant, tenant):
+                raise EdgeError("overloaded", "the tenant has too many connections", must_close=True)
+            self._tenant = tenant
+
     # -- an exchange's way out -----------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
@@ -214,8 +218,12 @@ class ClientConnection(RequestHandler):
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
         if self._paused and self.transport is not None:
-            with WriteDeadline(self.transport, self._server.limits.write_timeout_s, self.abort):
+            with WriteDeadline(self.transport, self._server.limits.write_timeout_s, self._cut_slow_reader):
                 await self._drain_helper()
+
+    def _cut_slow_reader(self) -> None:
+        self._server.census.met["write"] += 1
+        self.abort()
 
     def abort(self) -> None:
         """Cut the connection: a reset, not an end that could pass for a whole answer (RFC 9112 section 8)."""
@@ -247,6 +255,7 @@ class ClientConnection(RequestHandler):
         if self._request_in_progress or self._messages:
             return
         if not self._head.received_bytes:
+            self._server.census.met["silence"] += 1
             self.force_close()
             return
         self._messages.append((EdgeError(code, must_close=True), EMPTY_PAYLOAD))  # type: ignore[arg-type]
@@ -256,15 +265,28 @@ class ClientConnection(RequestHandler):
     def _break_body(self, body: StreamReader) -> None:
         body.set_exception(EdgeError("slow_request", must_close=True))
 
+    def _process_keepalive(self) -> None:
+        was_open = not self._force_close
+        super()._process_keepalive()
+        if was_open and self._force_close:
+            self._server.census.met["idle"] += 1
+
+    def _pause_reading_for_buffer(self) -> None:
+        super()._pause_reading_for_buffer()
+        if self._messages:
+            self._server.census.met["pipeline"] += 1
+
     # -- the event loop's calls ----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not self._server.admit():
+        peername = transport.get_extra_info("peername")
+        self.peer = peername[0] if isinstance(peername, tuple) else None
+        subscriber = self._server.census.admit(self.peer, len(self._server.connections))
+        if subscriber is None:
             transport.close()
             self._manager = None  # as after `connection_lost`: nothing has begun that would have to end
             return
-        peername = transport.get_extra_info("peername")
-        self.peer = peername[0] if isinstance(peername, tuple) else None
+        self._subscriber = subscriber
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = "https"
         super().connection_made(transport)
@@ -285,6 +307,8 @@ class ClientConnection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head.end()
         self._end_body()
+        if self._manager is not None:
+            self._server.census.leave(self._subscriber, self._tenant)
         super().connection_lost(exc)
 
     def _end_body(self) -> None:

@@ -74,6 +74,7 @@ class EdgeService:
         served = Served(exchange, origin, asyncio.get_running_loop().time())
         try:
             entry, request = self._match(exchange, origin)
+            connection.belong_to(entry.tenant)
             ctx = served.ctx = entry.handler.begin(request)
             ctx.tenant, ctx.route, ctx.request_id = entry.tenant, entry.route, origin.request_id
             response = await entry.handler.handle(ctx)

@@ -115,9 +115,24 @@ class Settings:
     max_head_bytes: int = _setting(
         "edge", "PORTICO_MAX_HEAD", "--max-head", "32KiB", "size", read=read_bytes(1 << 10, 1 << 20),
         help="the largest request head, line and fields together; above it 431")
+    max_fields: int = _setting(
+        "edge", "PORTICO_MAX_FIELDS", "--max-fields", "100", "fields", read=read_whole(8, 1000),
+        help="the most header fields of a request; above it 431")
+    max_target_bytes: int = _setting(
+        "edge", "PORTICO_MAX_TARGET", "--max-target", "8KiB", "size", read=read_bytes(256, 1 << 16),
+        help="the longest request target, its path and query; above it 414")
+    max_pipelined: int = _setting(
+        "edge", "PORTICO_MAX_PIPELINED", "--max-pipelined", "32", "requests", read=read_whole(1, 1000),
+        help="requests that are read ahead on a connection; more are not read until these are answered")
     max_connections: int = _setting(
         "edge", "PORTICO_MAX_CONNECTIONS", "--max-connections", "10000", "connections",
         read=read_whole(1, 1_000_000), help="client connections of one worker; more are closed at once")
+    max_per_address: int = _setting(
+        "edge", "PORTICO_MAX_PER_ADDRESS", "--max-per-address", "8000", "connections", read=read_whole(1, 1_000_000),
+        help="those of one address (IPv6: of one /64) that is no trusted proxy; more are closed at once")
+    max_per_tenant: int = _setting(
+        "edge", "PORTICO_MAX_PER_TENANT", "--max-per-tenant", "8000", "connections", read=read_whole(1, 1_000_000),
+        help="those that were last used for one tenant; requests on more get 503")
     egress_allow: tuple[Network, ...] = _setting(
         "edge", "PORTICO_EGRESS_ALLOW", "--egress-allow", "", "CIDRs", read=read_networks,
         help="networks that tenants' upstreams may be in although they are private")

@@ -14,7 +14,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from edge.errors import ERRORS
+from edge.tables import NO_HEADERS, UNCONDITIONAL, DomainTable, Hit, TableRow
 from edge.telemetry.metrics import METRICS
+from store.model import PathPattern
 from store.settings import SETTINGS, Plane, Setting
 from tenants.cli import app
 from tests.fakes.dev import RunningDev, running_dev, shell
@@ -63,6 +65,25 @@ def test_the_edges_readme_lists_every_metric() -> None:
 def test_the_edges_readme_lists_every_error_code() -> None:
     listed = dict(re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \|", EDGE, re.MULTILINE))
     assert listed == {code: str(kind.status) for code, kind in ERRORS.items()}
+
+
+RANKED = re.findall(r"^\| `(/[^`]+)` \| (`/.+`) \| `(/[^`]+)` \|$", EDGE, re.MULTILINE)
+
+
+def test_the_edges_readme_has_examples_of_which_route_wins() -> None:
+    assert len(RANKED) >= 6
+
+
+@pytest.mark.parametrize(("path", "patterns", "winner"), RANKED)
+def test_the_route_that_the_edges_readme_says_wins_does(path: str, patterns: str, winner: str) -> None:
+    listed = re.findall(r"`([^`]+)`", patterns)
+    rows = [TableRow(PathPattern.parse(each), None, UNCONDITIONAL, 0, each) for each in listed]
+    for order in (rows, rows[::-1]):
+        found = DomainTable(order).match(path, "GET", NO_HEADERS, "")
+        assert isinstance(found, Hit)
+        assert found.entry == winner
+        for row in rows:
+            assert isinstance(DomainTable([row]).match(path, "GET", NO_HEADERS, ""), Hit)
 
 
 def commands() -> list[str]:

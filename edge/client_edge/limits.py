@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
-from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
+from edge.addresses import subscriber_of
 from edge.context import ProxyContext
 from edge.errors import EdgeError
 from edge.middleware import ProxyMiddleware
@@ -108,16 +108,11 @@ def _identity_key(ctx: ProxyContext, kind: str) -> str:
 
 
 def address_key(address: str) -> str:
-    """Count an IPv6 address by its /64, which is what one subscriber gets; an IPv4 address by itself."""
+    """Count a client by its subscriber; what is no address, by itself."""
     try:
-        ip = ip_address(address)
+        return subscriber_of(address)
     except ValueError:
         return value_key(address)
-    if not isinstance(ip, IPv6Address):
-        return str(ip)
-    if ip.ipv4_mapped is not None:
-        return str(ip.ipv4_mapped)
-    return f"{IPv6Address(int(ip) >> 64 << 64)}/64"
 
 
 def value_key(value: str) -> str:

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from edge.connection import ClientConnection, ConnectionLimits, EdgeServer
+from edge.census import ConnectionLimits
+from edge.connection import ClientConnection, EdgeServer
 from edge.errors import EdgeError
 from edge.exchange import Exchange
 from edge.message import ProxyResponse
