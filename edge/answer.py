@@ -64,19 +64,8 @@ class Answer:
     )
 
     def __init__(self, connection: BaseProtocol, method: str, *, asks_upgrade: bool) -> None:
-        loop = asyncio.get_running_loop()
-        self.parser = HttpResponseParser(
-            connection,
-            loop,
-            READ_BUFFER_BYTES,
-            max_line_size=MAX_FIELD_BYTES,
-            max_field_size=MAX_FIELD_BYTES,
-            max_headers=MAX_FIELDS,
-            response_with_body=method != "HEAD",
-            read_until_eof=True,
-            auto_decompress=False,
-        )
-        self.head: asyncio.Future[Head] = loop.create_future()
+        self.parser = _parser(connection, method)
+        self.head: asyncio.Future[Head] = asyncio.get_running_loop().create_future()
         self.message: RawResponseMessage | None = None
         self.payload: StreamReader | None = None
         self._connection = connection
@@ -116,13 +105,14 @@ class Answer:
         self._bytes_received += len(data)
         if data:
             self._last_bytes = (self._last_bytes + data[-_LAST_BYTES:])[-_LAST_BYTES:]
-        if self._head_seen is not None:
-            self._measure_head(data)
+        seen = b"" if self._head_seen is None else self._measure_head(data)
         try:
             messages, is_upgraded, tail = self.parser.feed_data(data)
         except Exception as error:
             # The parser raises whatever its C code met; all of it means that the bytes are no answer.
-            raise protocol_error(f"unreadable answer: {type(error).__name__}") from error
+            messages, is_upgraded, tail = self._without_body(seen[: self._head_bytes]), False, b""
+            if not messages:
+                raise protocol_error(f"unreadable answer: {type(error).__name__}") from error
         for message, payload in messages:
             self._take(message, payload, tail if is_upgraded else b"")
 
@@ -156,14 +146,43 @@ class Answer:
         """Give what has come in the new protocol so far."""
         return b"" if self._early is None else self._early.read_nowait(-1)
 
-    def _measure_head(self, data: bytes) -> None:
+    def _measure_head(self, data: bytes) -> bytes:
+        """Learn the length of the head; gives what has been received when the head's end is in it, else nothing."""
         seen = self._head_seen + data if self._head_seen else data
         end = seen.find(_END_OF_HEAD)
         if end < 0:
             self._head_seen = seen
-        else:
-            self._head_seen = None
-            self._head_bytes = end + len(_END_OF_HEAD)
+            return b""
+        self._head_seen = None
+        self._head_bytes = end + len(_END_OF_HEAD)
+        return seen
+
+    def _without_body(self, head: bytes) -> list[Head]:
+        """Read a head whose answer ends with it (RFC 9112 section 6.3, rule 1); nothing when it is no such head.
+
+        To the parser the body that such an answer must not have is an unreadable second answer, and it gives neither.
+        """
+        if not head:
+            return []
+        try:
+            messages, _, _ = _parser(self._connection, self._method).feed_data(head)
+        except Exception:  # it is the head that cannot be read
+            return []
+        return [each for each in messages if each[0].code >= 200 and has_no_body(self._method, each[0].code)]
+
+
+def _parser(connection: BaseProtocol, method: str) -> HttpResponseParser:
+    return HttpResponseParser(
+        connection,
+        asyncio.get_running_loop(),
+        READ_BUFFER_BYTES,
+        max_line_size=MAX_FIELD_BYTES,
+        max_field_size=MAX_FIELD_BYTES,
+        max_headers=MAX_FIELDS,
+        response_with_body=method != "HEAD",
+        read_until_eof=True,
+        auto_decompress=False,
+    )
 
 
 def answer_fault(message: RawResponseMessage, *, asks_upgrade: bool) -> str | None:

@@ -131,7 +131,8 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
             await data.ping()  # so that no request pays for the handshake
         keys = KeyCache(Catalog(data).get_key)
         limiter = Limiter(data, lambda: watcher.live_workers)
-        parts = Parts(LiveTargets(EgressFilter(settings.egress_allow).allows), keys, limiter, counters)
+        targets = LiveTargets(EgressFilter(settings.egress_allow).allows, counters.upstreams)
+        parts = Parts(targets, keys, limiter, counters)
 
         def compile_record(tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
             try:

@@ -87,12 +87,15 @@ class ProxyContext:
         "_request",
         "_response",
         "_sessions",
+        "attempts",
         "error",
         "match_info",
         "request_id",
         "route",
         "state",
+        "target",
         "tenant",
+        "upstream_s",
         "url",
         "ws_source",
         "ws_target",
@@ -121,6 +124,9 @@ class ProxyContext:
         self.request_id = ""
         self.route = ""
         self.tenant = ""
+        self.target = ""
+        self.attempts = 0
+        self.upstream_s: float | None = None
         self.ws_source: web.WebSocketResponse | None = None
         self.ws_target: ClientWebSocketResponse | None = None
 

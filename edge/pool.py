@@ -1,25 +1,26 @@
 """The idle connections of one target, and how a new one is made: resolve, check the address, connect, in that order.
 
 The address that is connected to is the very one that was checked, so a name that changes its mind between the check
-and the connection (DNS rebinding) reaches nothing it should not.
+and the connection (DNS rebinding) reaches nothing it should not. By TLS a target proves its name by the certificates
+that the system trusts, or those of `SSL_CERT_FILE`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from edge.answer import UpstreamError
+from edge.telemetry.counters import UpstreamCounters
 from edge.transport import UpstreamConnection
+from edge.upstreams.names import IPAddress, Name, Resolver
 
-IPAddress = IPv4Address | IPv6Address
-RESOLVED_FOR_S = 5.0
+MAX_IDLE = 64
 MAX_IDLE_S = 50.0  # below the 60 s and 75 s after which common servers close an idle connection on their side
+GOODBYE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,18 @@ class Address:
     is_tls: bool = False
     server_name: str | None = None
 
+    @property
+    def authority(self) -> str:
+        """Host and port, as logs have them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 class ConnectionPool:
     """Connections to one address: `acquire` gives an idle one or a new one; they come back by themselves.
 
-    `allow` says of each resolved address whether it may be connected to (the egress filter). The caller bounds how
-    many are out at once; the pool bounds how many stay idle.
+    `allow` says of each resolved address whether it may be connected to (the egress filter); `name` is the host's, by
+    default one that nobody else's lookups wait for. The caller bounds how many are out at once; the pool bounds how
+    many stay idle.
     """
 
     def __init__(
@@ -45,16 +52,17 @@ class ConnectionPool:
         *,
         connect_timeout_s: float,
         allow: Callable[[IPAddress], bool],
-        max_idle: int = 64,
+        name: Name | None = None,
+        counters: UpstreamCounters | None = None,
     ) -> None:
         self.address = address
         self.connect_timeout_s = connect_timeout_s
+        self.counters = counters or UpstreamCounters()
         self._allow = allow
-        self._max_idle = max_idle
+        self._name = name or Name(address.host, "", Resolver())
+        self._tls = client_tls() if address.is_tls else None
         self._idle: list[UpstreamConnection] = []
         self._is_closed = False
-        self._addresses: tuple[IPAddress, ...] = ()
-        self._resolve_again_at_s = 0.0
 
     @property
     def idle_count(self) -> int:
@@ -69,78 +77,74 @@ class ConnectionPool:
             if connection.is_usable() and connection.idle_since_s >= oldest_s:
                 connection.is_reused = True
                 return connection
-            connection.abort()
+            connection.close()
         return await self.connect()
 
     async def connect(self) -> UpstreamConnection:
         """Make a new connection; UpstreamError `upstream_connect` or, past the deadline, `upstream_timeout`."""
+        connects = self.counters.connects
         try:
             async with asyncio.timeout(self.connect_timeout_s):
-                return await self._connect()
+                connection = await self._connect()
         except TimeoutError as error:
+            connects["timeout"] += 1
             raise UpstreamError("upstream_timeout", "no connection in time", is_request_sent=False) from error
-        except OSError as error:  # ssl.SSLError and socket.gaierror are OSErrors too
-            detail = f"cannot connect: {type(error).__name__}"
-            raise UpstreamError("upstream_connect", detail, is_request_sent=False) from error
+        except OSError as error:  # ssl.SSLError is one too
+            connects["failed"] += 1
+            raise UpstreamError("upstream_connect", _detail(error), is_request_sent=False) from error
+        connects["made"] += 1
+        return connection
 
     def close(self) -> None:
         """Close what is idle, and whatever comes back later; idempotent."""
         self._is_closed = True
         idle, self._idle = self._idle, []
         for connection in idle:
-            connection.abort()
+            connection.close()
 
     async def _connect(self) -> UpstreamConnection:
-        loop = asyncio.get_running_loop()
-        address = self.address
         last_error: OSError | None = None
-        for ip in await self._resolved(loop):
+        for ip in await self._name.addresses():
             if not self._allow(ip):
                 last_error = last_error or PermissionError("address not allowed by the egress filter")
                 continue
             try:
-                _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(loop, self._take_back),
-                    str(ip),
-                    address.port,
-                    ssl=_client_tls() if address.is_tls else None,
-                    server_hostname=(address.server_name or address.host) if address.is_tls else None,
-                )
+                return await self._connect_to(ip)
             except OSError as error:
                 last_error = error
-            else:
-                return connection
         raise last_error or OSError("the name has no address")
 
-    async def _resolved(self, loop: asyncio.AbstractEventLoop) -> tuple[IPAddress, ...]:
-        """Give the name's addresses, those of a moment ago for a while, and the last good ones while DNS is down."""
-        if self._addresses and loop.time() < self._resolve_again_at_s:
-            return self._addresses
-        try:
-            self._addresses = await _resolve(loop, self.address)
-        except OSError:
-            if not self._addresses:
-                raise
-        self._resolve_again_at_s = loop.time() + RESOLVED_FOR_S
-        return self._addresses
+    async def _connect_to(self, ip: IPAddress) -> UpstreamConnection:
+        loop = asyncio.get_running_loop()
+        address, is_tls = self.address, self._tls is not None
+        _, connection = await loop.create_connection(
+            lambda: UpstreamConnection(loop, self._take_back, self.counters),
+            str(ip),
+            address.port,
+            ssl=self._tls,
+            server_hostname=(address.server_name or address.host) if is_tls else None,
+            ssl_shutdown_timeout=GOODBYE_S if is_tls else None,
+        )
+        return connection
 
     def _take_back(self, connection: UpstreamConnection) -> None:
-        if self._is_closed or len(self._idle) >= self._max_idle:
-            connection.abort()
+        if self._is_closed or len(self._idle) >= MAX_IDLE:
+            connection.close()
         else:
             self._idle.append(connection)
 
 
-async def _resolve(loop: asyncio.AbstractEventLoop, address: Address) -> tuple[IPAddress, ...]:
-    try:
-        return (ip_address(address.host),)
-    except ValueError:
-        infos = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    return tuple(ip_address(info[4][0]) for info in infos)
+def _detail(error: OSError) -> str:
+    """Say why there is no connection, for the log; what is wrong with a certificate or a name is worth a word more."""
+    why = str(error) if error.errno is None else ""
+    if isinstance(error, ssl.SSLError):
+        why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else error.reason
+    return f"cannot connect: {type(error).__name__}: {why}".removesuffix(": ")
 
 
 @lru_cache(maxsize=1)
-def _client_tls() -> ssl.SSLContext:
+def client_tls() -> ssl.SSLContext:
+    """Give the one context of this process: TLS 1.2 and up, HTTP/1.1 alone, certificates and names verified."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

@@ -7,44 +7,59 @@ with a connection is `edge/forward.py`.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 
 from aiohttp.base_protocol import BaseProtocol
 
 from edge.answer import Answer, Head, UpstreamError
 from edge.errors import EdgeError
+from edge.telemetry.counters import UpstreamCounters
 from edge.tunnel import Tunnel
 
 WRITE_BUFFER_BYTES = 64 * 1024
+READ_BYTES = 64 * 1024
 
 
 class UpstreamConnection(BaseProtocol):
     """One connection; at most one request is on it at a time.
 
     The owner calls `begin`, writes the head and body, awaits `head`, reads the payload to its end and calls
-    `finish`, or `abort` at any point. `on_idle` gets the connection back when it can serve another request.
+    `finish`, or `abort` at any point. `on_idle` gets the connection back when it can serve another request;
+    `counters` know how many there are.
     """
 
     __slots__ = (
         "_answer",
+        "_counters",
         "_error",
+        "_has_ended",
         "_is_aborted",
         "_last_byte_at_s",
         "_on_idle",
         "_timer",
+        "_tls",
         "idle_since_s",
         "is_reused",
         "tunnel",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_idle: Callable[[UpstreamConnection], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_idle: Callable[[UpstreamConnection], None],
+        counters: UpstreamCounters,
+    ) -> None:
         super().__init__(loop)
         self._on_idle = on_idle
+        self._counters = counters
         self._answer: Answer | None = None
         self._error: EdgeError | None = None
+        self._has_ended = False
         self._is_aborted = False
         self._last_byte_at_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._tls: ssl.SSLObject | None = None
         self.idle_since_s = 0.0
         self.is_reused = False
         self.tunnel: Tunnel | None = None
@@ -111,7 +126,7 @@ class UpstreamConnection(BaseProtocol):
             self.idle_since_s = self._loop.time()
             self._on_idle(self)
         else:
-            self.abort()
+            self.close()
 
     def start_tunnel(self, tunnel: Tunnel) -> None:
         """After a 101: hand received bytes to the tunnel from now on, those already here first."""
@@ -130,6 +145,15 @@ class UpstreamConnection(BaseProtocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def close(self) -> None:
+        """Close a connection that no request is on, by TLS with a goodbye; idempotent. No target is waited for."""
+        if self.transport is None or self.transport.get_write_buffer_size():
+            self.abort()
+            return
+        self._cancel_timer()
+        self._is_aborted = True
+        self.transport.close()
+
     def is_usable(self) -> bool:
         """Say whether an idle connection may take a request."""
         return self.transport is not None and not self.transport.is_closing() and not self._is_aborted
@@ -140,6 +164,12 @@ class UpstreamConnection(BaseProtocol):
         super().connection_made(transport)
         assert self.transport is not None
         self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
+        self._tls = transport.get_extra_info("ssl_object")
+        self._counters.connections += 1
+
+    def eof_received(self) -> None:
+        # By TLS this is the target's goodbye: a connection that anybody on the way can cut is lost without it.
+        self._has_ended = True
 
     def data_received(self, data: bytes) -> None:
         if self.tunnel is not None:
@@ -160,11 +190,14 @@ class UpstreamConnection(BaseProtocol):
             self._cancel_timer()
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._counters.connections -= 1
+        if self._tls is not None and not self._is_aborted:
+            self._take_rest(self._tls)
         self._cancel_timer()
         if self.tunnel is not None:
             self.tunnel.end()
         elif self._answer is not None:
-            self._end_answer(self._answer, exc)
+            self._end_answer(self._answer)
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
@@ -174,7 +207,18 @@ class UpstreamConnection(BaseProtocol):
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _end_answer(self, answer: Answer, exc: BaseException | None) -> None:
+    def _take_rest(self, link: ssl.SSLObject) -> None:
+        """Take what has come but was not read, because we had paused: TLS' layer does not wait for us with its end."""
+        self._upgraded = True  # nobody pauses the parser from here on: all that can still come is what is here
+        try:
+            self.data_received(b"")  # what the parser holds
+            while data := link.read(READ_BYTES):
+                self.data_received(data)
+            self._has_ended = True
+        except (ssl.SSLError, ValueError) as error:  # nothing more is there, which is how it mostly is
+            self._has_ended = self._has_ended or isinstance(error, ssl.SSLZeroReturnError)
+
+    def _end_answer(self, answer: Answer) -> None:
         if not answer.head.done():
             answer.head.set_exception(self._error or self._reset("closed before answering"))
             return
@@ -182,7 +226,7 @@ class UpstreamConnection(BaseProtocol):
         if message is None or payload is None or payload.is_eof():
             return
         is_delimited = message.chunked or "Content-Length" in message.headers
-        if exc is None and self._error is None and not self._is_aborted and not is_delimited:
+        if self._has_ended and self._error is None and not self._is_aborted and not is_delimited:
             payload.feed_eof()  # RFC 9112 section 6.3, rule 8: the end of the connection is the end of the body
         else:
             payload.set_exception(self._error or self._reset("closed in the middle of its answer"))

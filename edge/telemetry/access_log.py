@@ -26,11 +26,14 @@ CLOSE_S = 2.0
 # A pipe takes 4096 bytes at once or not at all (POSIX PIPE_BUF), so lines of several workers never mix.
 MAX_WRITE_BYTES = 4096
 MAX_TEXT_CHARS = 512
-MAX_TEXT_CHARS_WHEN_LONG = 48  # ten texts of which each character is escaped to six still fit
+MAX_TEXT_CHARS_WHEN_LONG = 48  # eleven texts of which each character is escaped to six still fit
 
 
 class AccessRecord(NamedTuple):
-    """What is known of a request when it is over; `started_at_s` is Unix time. Texts are cut at 512 characters."""
+    """What is known of a request when it is over; `started_at_s` is Unix time. Texts are cut at 512 characters.
+
+    `target` is the last one that was tried, `upstream_s` from then to the head of its answer; None when there was none.
+    """
 
     started_at_s: float
     request_id: str
@@ -48,6 +51,9 @@ class AccessRecord(NamedTuple):
     subject: str = ""
     error: str = ""
     detail: str = ""
+    target: str = ""
+    attempts: int = 0
+    upstream_s: float | None = None
 
 
 class AccessLog(Protocol):
@@ -163,9 +169,10 @@ def _render(record: AccessRecord, most_chars: int) -> bytes:
         if isinstance(value, str):
             if value:
                 shown[name] = value[:most_chars]
-        elif name == "duration_s":
-            shown["duration_ms"] = round(record.duration_s * 1000, 3)
-        elif name != "started_at_s":
+        elif name.endswith("_s"):
+            if value is not None and name != "started_at_s":
+                shown[name.removesuffix("s") + "ms"] = round(value * 1000, 3)
+        elif name != "attempts" or value > 1:
             shown[name] = value
     return json.dumps(shown, separators=(",", ":")).encode() + b"\n"
 

@@ -9,6 +9,34 @@ from edge.telemetry.metrics import DURATION_BUCKETS_S, Samples
 
 AUTH_OUTCOMES = ("accepted", "refused")
 LIMIT_SOURCES = ("store", "local", "open", "closed")
+CONNECT_OUTCOMES = ("made", "failed", "timeout")
+CHECK_OUTCOMES = ("passed", "failed")
+RETRY_REASONS = ("stale", "connect", "reset", "502", "503", "504")
+
+
+class UpstreamCounters:
+    """A worker's numbers of its way to targets, those of all tenants together."""
+
+    __slots__ = ("checks", "connections", "connects", "ejections", "retries")
+
+    def __init__(self) -> None:
+        self.connections = 0
+        """Connections to targets that are open, idle ones included."""
+        self.connects = dict.fromkeys(CONNECT_OUTCOMES, 0)
+        self.ejections = 0
+        self.retries = dict.fromkeys(RETRY_REASONS, 0)
+        """Attempts after a request's first, by what failed the one before; stale is an idle connection found closed."""
+        self.checks = dict.fromkeys(CHECK_OUTCOMES, 0)
+
+    def samples(self) -> Samples:
+        """Tell all the numbers, by the names of the table of metrics."""
+        return {
+            "portico_upstream_connections": self.connections,
+            "portico_upstream_ejections_total": self.ejections,
+            **{f'portico_upstream_connects_total{{outcome="{word}"}}': count for word, count in self.connects.items()},
+            **{f'portico_upstream_retries_total{{reason="{word}"}}': count for word, count in self.retries.items()},
+            **{f'portico_upstream_checks_total{{outcome="{word}"}}': count for word, count in self.checks.items()},
+        }
 
 
 class Counters:
@@ -30,6 +58,7 @@ class Counters:
         self.limits_refused = dict.fromkeys(LIMIT_SOURCES, 0)
         self.by_auth = dict.fromkeys(AUTH_OUTCOMES, 0)
         self.compile_failures = 0
+        self.upstreams = UpstreamCounters()
         self._durations = [0] * (len(DURATION_BUCKETS_S) + 1)
         self._duration_sum_s = 0.0
 
@@ -53,6 +82,7 @@ class Counters:
             **{f'portico_auth_total{{outcome="{word}"}}': count for word, count in self.by_auth.items()},
             **_decisions("admitted", self.limits_admitted),
             **_decisions("refused", self.limits_refused),
+            **self.upstreams.samples(),
             **self._histogram(),
         }
 

@@ -61,6 +61,9 @@ def _record(served: Served, duration_s: float) -> AccessRecord:
         subject="" if identity is None else identity.subject,
         error="client_gone" if served.is_client_gone else "" if error is None else error.code,
         detail="" if error is None else error.detail,
+        target="" if ctx is None else ctx.target,
+        attempts=0 if ctx is None else ctx.attempts,
+        upstream_s=None if ctx is None else ctx.upstream_s,
     )
 
 

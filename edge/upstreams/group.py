@@ -18,7 +18,7 @@ from edge.message import ProxyResponse
 from edge.upstreams.balance import Random, RoundRobin, by_hash, least_requests, random_two
 from edge.upstreams.ejection import after_failure, after_success, may_eject
 from edge.upstreams.live import LiveTarget, LiveTargets
-from edge.upstreams.retry import Attempt, is_stale_connection, may_retry
+from edge.upstreams.retry import Attempt, is_stale_connection, may_retry, reason_of
 from store.model import Balance, Upstream
 
 log = logging.getLogger("portico.edge")
@@ -58,6 +58,7 @@ class UpstreamGroup:
     ) -> None:
         self._upstream = upstream
         self._targets = targets
+        self._counters = targets.counters
         self._held = targets.hold(tenant, name, upstream)
         self._shared = self._held[0].upstream
         # A weight of 0 drains a target: it takes nothing new, and counts for nothing here.
@@ -101,6 +102,7 @@ class UpstreamGroup:
                 if following is None:
                     return _answer(outcome)
                 _discard(outcome)
+                self._count_retry(outcome)
                 member = following
         finally:
             request.path = path
@@ -109,6 +111,7 @@ class UpstreamGroup:
         """Send to one target; once more on a new connection when an idle one turned out to be closed."""
         outcome = await self._attempt(ctx, member.live, is_fresh=False)
         if isinstance(outcome, UpstreamError) and is_stale_connection(_attempt_of(ctx, outcome, 0)):
+            self._counters.retries["stale"] += 1
             outcome = await self._attempt(ctx, member.live, is_fresh=True)
         if _failure_of(outcome) is not None:
             self._note_failure(member.live)
@@ -118,6 +121,10 @@ class UpstreamGroup:
         """Make one attempt; what it takes is given back when its answer's body is over, or now when there is none."""
         live.in_flight += 1
         self._shared.in_flight += 1
+        ctx.target = live.authority
+        ctx.attempts += 1
+        ctx.upstream_s = None
+        began_s = self._now_s()
         try:
             connection = await (live.pool.connect() if is_fresh else live.pool.acquire())
             response = await forward(connection, ctx, self._timeouts)
@@ -127,6 +134,7 @@ class UpstreamGroup:
         except BaseException:  # the client's own failure, or its going: the target is not to blame
             self._give_back(live)
             raise
+        ctx.upstream_s = self._now_s() - began_s
         assert isinstance(response.body, UpstreamBody)
         response.body.on_done(partial(self._body_over, live, response.status))
         return response
@@ -155,6 +163,7 @@ class UpstreamGroup:
         )
         before, live.standing = live.standing, after_failure(live.standing, now_s, may_eject=may)
         if live.standing.until_s != before.until_s:
+            self._counters.ejections += 1
             tenant, name, url = live.key
             log.warning(
                 "tenant %s, upstream %s: target %s is ejected for %.0f s after %d failures in a row",
@@ -180,6 +189,12 @@ class UpstreamGroup:
         if failure is None or not may_retry(_attempt_of(ctx, failure, retries_made), self._upstream.retry):
             return False
         return self._shared.budget.take(self._now_s())
+
+    def _count_retry(self, outcome: Outcome) -> None:
+        failure = _failure_of(outcome)
+        reason = None if failure is None else reason_of(failure)
+        if reason is not None:
+            self._counters.retries[reason] += 1
 
 
 def _failure_of(outcome: Outcome) -> EdgeError | int | None:

@@ -61,6 +61,7 @@ class HealthMonitor:
     async def _run(self) -> None:
         while True:
             is_passed = await self._check()
+            self._pool.counters.checks["passed" if is_passed else "failed"] += 1
             before, self.health = self.health, after_check(self.health, self.settings, is_passed=is_passed)
             if self.health.is_healthy != before.is_healthy:
                 log.warning("target %s is %s", self._url, "healthy" if self.health.is_healthy else "unhealthy")
@@ -85,8 +86,10 @@ async def is_answering(pool: ConnectionPool, settings: HealthCheck, base_path: s
                 connection.begin("GET", asks_upgrade=False)
                 connection.write(serialize_head(f"GET {base_path}{settings.path} HTTP/1.1", head))
                 message, _ = await connection.head()
-            finally:
+            except BaseException:
                 connection.abort()
+                raise
+            connection.close()
     except (EdgeError, TimeoutError):
         return False
     return message.code < 400

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from edge.pool import Address, ConnectionPool, IPAddress
+from edge.pool import Address, ConnectionPool, client_tls
+from edge.telemetry.counters import UpstreamCounters
 from edge.upstreams.ejection import GOOD, Standing
 from edge.upstreams.health import Health, HealthMonitor
+from edge.upstreams.names import IPAddress, Name, Resolver
 from edge.upstreams.retry import RetryBudget
 from store.model import HealthCheck, Target, Upstream
 
@@ -38,12 +40,13 @@ class LiveUpstream:
 class LiveTarget:
     """One target as this worker knows it: its connections, its load, and how it does."""
 
-    __slots__ = ("_base_path", "_monitor", "holders", "in_flight", "key", "pool", "standing", "upstream")
+    __slots__ = ("_base_path", "_monitor", "authority", "holders", "in_flight", "key", "pool", "standing", "upstream")
 
     def __init__(self, key: TargetKey, upstream: LiveUpstream, pool: ConnectionPool, base_path: str) -> None:
         self.key = key
         self.upstream = upstream
         self.pool = pool
+        self.authority = pool.address.authority
         self.in_flight = 0
         self.standing: Standing = GOOD
         self.holders = 0
@@ -81,8 +84,16 @@ class LiveTarget:
 class LiveTargets:
     """All targets that some compiled upstream of this worker names. `allow` is the egress filter."""
 
-    def __init__(self, allow: Callable[[IPAddress], bool]) -> None:
+    def __init__(
+        self,
+        allow: Callable[[IPAddress], bool],
+        counters: UpstreamCounters | None = None,
+        resolver: Resolver | None = None,
+    ) -> None:
+        self.counters = counters or UpstreamCounters()
         self._allow = allow
+        self._resolver = resolver or Resolver()
+        client_tls()  # it reads all of the system's authorities: now, before there are requests to wait for it
         self._targets: dict[TargetKey, LiveTarget] = {}
         self._upstreams: WeakValueDictionary[tuple[str, str], LiveUpstream] = WeakValueDictionary()
 
@@ -108,12 +119,17 @@ class LiveTargets:
     def _hold(self, key: TargetKey, shared: LiveUpstream, target: Target, upstream: Upstream) -> LiveTarget:
         live = self._targets.get(key)
         if live is None:
-            live = self._targets[key] = LiveTarget(key, shared, self._pool(target, upstream), target.base_path)
+            live = self._targets[key] = LiveTarget(key, shared, self._pool(key, target, upstream), target.base_path)
         live.holders += 1
         live.pool.connect_timeout_s = upstream.connect_timeout_s
         live.check(upstream.health)
         return live
 
-    def _pool(self, target: Target, upstream: Upstream) -> ConnectionPool:
-        address = Address(target.host, target.port, is_tls=target.scheme == "https", server_name=target.host)
-        return ConnectionPool(address, connect_timeout_s=upstream.connect_timeout_s, allow=self._allow)
+    def _pool(self, key: TargetKey, target: Target, upstream: Upstream) -> ConnectionPool:
+        return ConnectionPool(
+            Address(target.host, target.port, is_tls=target.scheme == "https", server_name=target.host),
+            connect_timeout_s=upstream.connect_timeout_s,
+            allow=self._allow,
+            name=Name(target.host, key.tenant, self._resolver),
+            counters=self.counters,
+        )

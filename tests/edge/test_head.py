@@ -52,6 +52,7 @@ def exchange(target: str, *fields: tuple[str, str], method: str = "GET", version
 
 
 HOST = ("Host", "shop.acme.com")
+UPGRADE = ("Connection", "Upgrade"), ("Upgrade", "websocket")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,8 @@ def test_a_target_is_read_in_its_one_spelling(target: str, host: str, expected: 
         (exchange("/", ("Host", "shop:port")), 400, "bad_host"),
         (exchange("/", ("Host", "shop:65536")), 400, "bad_host"),
         (exchange("/", ("Host", "[::1]:99999")), 400, "bad_host"),
+        (exchange("/", ("Host", "b\u00fccher.test")), 400, "bad_host"),
+        (exchange("/", ("Host", "shop\u3002acme\u3002com")), 400, "bad_host"),
         (exchange("/", HOST, ("Expect", "200-ok")), 417, "expectation_failed"),
         (exchange("/", HOST, ("Expect", "100-continue"), ("Expect", "100-continue")), 417, "expectation_failed"),
         (exchange("http://evil.test/", HOST), 400, "bad_host"),
@@ -90,19 +93,43 @@ def test_a_target_is_read_in_its_one_spelling(target: str, host: str, expected: 
         (exchange("/a%2fb", HOST), 400, "bad_path"),
         (exchange("/a\\b", HOST), 400, "bad_path"),
         (exchange("/%00", HOST), 400, "bad_path"),
+        (exchange("/a?b#c", HOST), 400, "bad_path"),
+        (exchange("http://shop.acme.com/a?b#c", HOST), 400, "bad_path"),
+        (exchange("/" + "a" * 8192, HOST), 414, "uri_too_long"),
         (exchange("/", HOST, method="TRACE"), 501, "method_not_implemented"),
         (exchange("/", HOST, method="CONNECT"), 501, "method_not_implemented"),
         (exchange("/", HOST, version=(2, 0)), 505, "version_not_supported"),
         (exchange("/", HOST, version=(0, 9)), 505, "version_not_supported"),
         (exchange("/", HOST, ("Transfer-Encoding", "gzip, chunked")), 400, "bad_request"),
-        (exchange("/", HOST, ("Upgrade", "websocket"), ("Content-Length", "3")), 400, "bad_request"),
+        (exchange("/", HOST, *UPGRADE, ("Content-Length", "3")), 400, "bad_request"),
+        (exchange("/", HOST, *UPGRADE, ("Transfer-Encoding", "chunked")), 400, "bad_request"),
+        (exchange("/", HOST, ("Content-Length", str(2**63))), 400, "bad_request"),
+        (exchange("/", HOST, ("Content-Length", str(2**64 - 1))), 400, "bad_request"),
     ],
-    ids=lambda value: value.raw_path + " " + value.host if isinstance(value, Exchange) else None,
+    ids=lambda value: value.raw_path[:30] + " " + value.host if isinstance(value, Exchange) else None,
 )
 def test_a_head_that_two_servers_could_read_differently_is_refused(refused: Exchange, status: int, code: str) -> None:
     with pytest.raises(EdgeError) as caught:
         read_target(refused)
     assert (caught.value.status, caught.value.code) == (status, code)
+
+
+@pytest.mark.parametrize(
+    "accepted",
+    [
+        exchange("/a", HOST, ("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("Content-Length", "3")),
+        exchange("/a", HOST, ("Upgrade", "websocket"), ("Content-Length", "3")),
+        exchange("/a", HOST, *UPGRADE, ("Content-Length", "0")),
+        exchange("/a", HOST, ("Content-Length", str(2**63 - 1))),
+    ],
+    ids=["an offer of HTTP/2", "an upgrade that the connection does not name", "no body", "a length that can be held"],
+)
+def test_a_body_is_refused_for_an_upgrade_only_where_there_are_both(accepted: Exchange) -> None:
+    assert read_target(accepted).path == "/a"
+
+
+def test_the_longest_target_is_8_kib() -> None:
+    assert len(read_target(exchange("/" + "a" * 8191, HOST)).path) == 8192
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))

@@ -11,8 +11,9 @@ from ipaddress import ip_network
 import pytest
 
 from edge.answer import UpstreamError
-from edge.pool import Address, ConnectionPool, IPAddress
+from edge.pool import Address, ConnectionPool
 from edge.transport import UpstreamConnection
+from edge.upstreams.names import IPAddress
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -80,6 +81,7 @@ async def ask(connection: UpstreamConnection, method: str = "GET", *, asks_upgra
         ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b""),
         ("HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b""),
         ("GET", b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+        ("GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", b""),
         ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b""),
     ],
 )
@@ -124,6 +126,56 @@ async def test_an_answer_that_leaves_a_doubt_is_read_but_its_connection_is_not_u
         connection = await pool.acquire()
         assert await ask(connection) == b"ok"
         assert pool.idle_count == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "status"), [("GET", b"204 No Content"), ("GET", b"304 Not Modified"), ("HEAD", b"200 OK")]
+)
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"\r\n\r\nhello",
+        b"\r\nContent-Length: 5\r\n\r\nhello",
+        b"\r\nContent-Length: 0\r\n\r\nhello",
+        b"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    ],
+    ids=["bare", "sized", "sized falsely", "chunked", "another answer"],
+)
+async def test_an_answer_that_has_no_body_is_its_head_and_whatever_follows_ends_the_connection(
+    method: str, status: bytes, rest: bytes
+) -> None:
+    async with target(answers(b"HTTP/1.1 " + status + rest)) as pool:
+        connection = await pool.acquire()
+        assert await ask(connection, method) == b""
+        assert pool.idle_count == 0
+        assert not connection.is_usable()
+
+
+async def test_a_body_that_comes_after_the_head_that_has_none_ends_the_connection() -> None:
+    more = asyncio.Event()
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\nContent-")
+        await writer.drain()
+        writer.write(b"Length: 5\r\n\r\n")
+        await more.wait()
+        writer.write(b"hello")
+        await reader.read()
+
+    async with target(late) as pool:
+        connection = await pool.acquire()
+        assert await ask(connection) == b""
+        more.set()
+        await ended(connection)
+        assert await pool.acquire() is not connection
+
+
+async def test_an_interim_answer_with_a_length_has_no_body_either() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n"
+    async with target(answers(early + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")) as pool:
+        assert await ask(await pool.acquire()) == b"ok"
 
 
 @pytest.mark.parametrize(
@@ -288,21 +340,6 @@ async def test_a_name_is_checked_by_the_address_it_resolves_to() -> None:
     with pytest.raises(UpstreamError) as caught:
         await pool.acquire()
     assert isinstance(caught.value.__cause__, PermissionError)
-
-
-async def test_the_last_good_addresses_serve_while_names_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
-    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
-    async with target(answers(ok)) as pool:
-        named = ConnectionPool(Address("localhost", pool.address.port), connect_timeout_s=2.0, allow=is_loopback)
-        assert await ask(await named.acquire()) == b"ok"
-        monkeypatch.setattr("edge.pool.RESOLVED_FOR_S", 0.0)
-        named._resolve_again_at_s = 0.0
-        named.address = Address("name.invalid", pool.address.port)
-        assert await ask(await named.acquire()) == b"ok"
-        unknown = ConnectionPool(named.address, connect_timeout_s=2.0, allow=is_loopback)
-        with pytest.raises(UpstreamError) as caught:
-            await unknown.acquire()
-        assert caught.value.code == "upstream_connect"
 
 
 def _a_closed_port() -> int:

@@ -35,6 +35,15 @@ def test_a_line_is_json_with_a_time_a_duration_and_no_empty_fields() -> None:
     assert "error" not in told
 
 
+def test_a_line_tells_of_a_target_what_there_is_to_tell() -> None:
+    names = {"target", "attempts", "upstream_ms"}
+    assert names.isdisjoint(json.loads(line_of(RECORD)))
+    once = json.loads(line_of(RECORD._replace(target="10.0.0.5:9000", attempts=1, upstream_s=0.0)))
+    assert {name: once[name] for name in names & set(once)} == {"target": "10.0.0.5:9000", "upstream_ms": 0.0}
+    failed = json.loads(line_of(RECORD._replace(target="10.0.0.5:9000", attempts=3)))
+    assert {name: failed[name] for name in names & set(failed)} == {"target": "10.0.0.5:9000", "attempts": 3}
+
+
 @pytest.mark.parametrize("path", ['/a"\n{"status":200}', "/\x00\x1b[31m", "/\u2028é", "/\udcff"])
 def test_nothing_a_client_sends_can_break_a_line_or_reach_a_terminal(path: str) -> None:
     line = line_of(RECORD._replace(path=path))

@@ -80,6 +80,16 @@ def test_a_served_request_is_counted_and_logged_with_its_route_and_caller() -> N
     assert (record.duration_s, record.remote, record.host) == (0.25, "192.0.2.1", "shop.acme.com")
 
 
+def test_the_target_that_was_asked_last_is_logged_with_its_attempts_and_its_time() -> None:
+    one = served()
+    ctx = known(one)
+    _, [untried] = observed(one)
+    assert (untried.target, untried.attempts, untried.upstream_s) == ("", 0, None)
+    ctx.target, ctx.attempts, ctx.upstream_s = "10.0.0.5:9000", 2, 0.125
+    _, [record] = observed(one)
+    assert (record.target, record.attempts, record.upstream_s) == ("10.0.0.5:9000", 2, 0.125)
+
+
 def test_the_query_is_not_logged_but_that_there_was_one_is() -> None:
     _, [record] = observed(served("/a?key=secret"))
     assert (record.path, record.has_query) == ("/a", True)
