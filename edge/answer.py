@@ -1,7 +1,8 @@
 """What a target says to one request: its head checked, its end known to the byte.
 
 A target is a stranger: two lengths, control characters, surplus bytes, an unasked 101 or a flood of interim answers
-make the answer a 502, and what leaves any doubt about where the next answer begins is never followed by one.
+make the answer a 502, and what leaves any doubt about where the next answer begins is never followed by one. A head
+whose lines end in a bare LF is read (RFC 9112 section 2.2), but leaves such a doubt.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from aiohttp.http_parser import HttpResponseParser, RawResponseMessage
 from aiohttp.streams import StreamReader
 
 from edge.errors import EdgeError
-from edge.framing import has_no_body
+from edge.framing import MAX_LENGTH_BYTES, has_controls, has_no_body
 
 READ_BUFFER_BYTES = 64 * 1024
 MAX_INTERIM_ANSWERS = 8
 MAX_FIELDS = 128
 MAX_FIELD_BYTES = 16 * 1024
+MAX_HEAD_BYTES = 64 * 1024
+_MANY_DIGITS = 100  # int() has a bound of its own, and raises beyond it
 _END_OF_HEAD = b"\r\n\r\n"
 _END_OF_CHUNKS = b"0\r\n\r\n"
 _LAST_BYTES = len(_END_OF_CHUNKS)
@@ -115,6 +118,12 @@ class Answer:
                 raise protocol_error(f"unreadable answer: {type(error).__name__}") from error
         for message, payload in messages:
             self._take(message, payload, tail if is_upgraded else b"")
+        if self.message is None:
+            if self._bytes_received > MAX_HEAD_BYTES:
+                raise protocol_error("too large a head")
+        elif self._head_seen is not None:
+            self._head_seen = None
+            self._surplus = True  # its head has bare line feeds: where that ended is not known here
 
     def _take(self, message: RawResponseMessage, payload: StreamReader, tail: bytes) -> None:
         if self.message is not None:
@@ -155,6 +164,8 @@ class Answer:
             return b""
         self._head_seen = None
         self._head_bytes = end + len(_END_OF_HEAD)
+        if seen.count(b"\n", 0, end) != seen.count(b"\r\n", 0, end):
+            self._surplus = True  # the parser may have found its end before
         return seen
 
     def _without_body(self, head: bytes) -> list[Head]:
@@ -189,7 +200,7 @@ def answer_fault(message: RawResponseMessage, *, asks_upgrade: bool) -> str | No
     """Say what makes the head of a final answer unfit to be forwarded, or None.
 
     The parser is lenient with answers (llhttp's lenient mode), so what matters to framing is checked here again
-    (RFC 9112 section 6.3); control characters in fields are refused when the head is serialised for the client.
+    (RFC 9112 section 6.3), and fields for control characters: whoever sends them is not sent another request.
     """
     if message.version.major != 1:
         return "not HTTP/1"
@@ -201,9 +212,15 @@ def answer_fault(message: RawResponseMessage, *, asks_upgrade: bool) -> str | No
         return "more than one body length"
     if codings and (len(codings) > 1 or codings[0].strip().lower() != "chunked"):
         return "unknown transfer coding"
-    if lengths and not (lengths[0].isascii() and lengths[0].isdigit()):
+    if lengths and not _is_length(lengths[0]):
         return "bad Content-Length"
+    if has_controls("".join(message.headers.values())):
+        return "a control character in a field"
     return None
+
+
+def _is_length(text: str) -> bool:
+    return len(text) < _MANY_DIGITS and text.isascii() and text.isdigit() and int(text) <= MAX_LENGTH_BYTES
 
 
 def protocol_error(detail: str) -> UpstreamError:

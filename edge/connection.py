@@ -71,10 +71,13 @@ class ClientConnection(RequestHandler):
     __slots__ = (
         "_body",
         "_head",
+        "_last_read_bytes",
+        "_max_head_bytes",
         "_server",
         "_subscriber",
         "_tenant",
         "_tunnel",
+        "_unmeasured_bytes",
         "peer",
         "scheme",
     )
@@ -89,6 +92,8 @@ class ClientConnection(RequestHandler):
             self._read_ahead(limits.max_pipelined)
         self._head = HeadDeadline(loop, limits.head_timeout_s, limits.max_head_bytes, self._refuse_head)
         self._body: BodyDeadline | None = None
+        self._max_head_bytes = limits.max_head_bytes
+        self._last_read_bytes = self._unmeasured_bytes = 0
         self.peer: str | None = None
         self.scheme = "http"
 
@@ -129,15 +134,19 @@ class ClientConnection(RequestHandler):
 
     async def _serve_next(self) -> bool:
         """Wait for a request and serve it; whether another can follow it on this connection."""
-        message, payload = await self._next_message()
-        exchange = self._exchange(message, payload)
+        if not self._messages:
+            await self._wait_for_message()
+        received_bytes = self._unmeasured_bytes
+        message, payload = self._take_message()
+        exchange = self._exchange(message, payload, received_bytes)
         self._request_in_progress = True
         try:
             if not payload.is_eof():
                 self._body = BodyDeadline(self, payload, self._server.limits.body_timeout_s, self._break_body)
             await self._server.serve(self, exchange)
         finally:
-            self._end_body()
+            if self._body is not None:
+                self._end_body()
             self._request_in_progress = False
             if self._handler_waiter is not None and not self._handler_waiter.done():
                 self._handler_waiter.set_result(None)
@@ -147,25 +156,28 @@ class ClientConnection(RequestHandler):
             await self._linger()
         return False
 
-    async def _next_message(self) -> tuple[Any, StreamReader]:
-        """Wait for a parsed head; what it took of the parser's queue is given back, as in `RequestHandler.start`."""
-        if not self._messages:
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+    async def _wait_for_message(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _take_message(self) -> tuple[Any, StreamReader]:
+        """Take a parsed head; what it took of the parser's queue is given back, as in `RequestHandler.start`."""
         message, payload = self._messages.popleft()
+        self._unmeasured_bytes = self._last_read_bytes  # the next head may have begun in it
         if self._parser is not None:
             self._parser.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
         return message, payload
 
-    def _exchange(self, message: Any, payload: StreamReader) -> Exchange:
+    def _exchange(self, message: Any, payload: StreamReader, received_bytes: int) -> Exchange:
+        """Make the exchange of a head that is no larger than `received_bytes`; most need no measuring then."""
         if isinstance(message, RawRequestMessage):
             exchange = Exchange(self, message, payload)
-            if head_bytes(message) > self._server.limits.max_head_bytes:
+            if received_bytes > self._max_head_bytes and head_bytes(message) > self._max_head_bytes:
                 exchange.parse_error = EdgeError("headers_too_large", must_close=True)
             return exchange
         exchange = Exchange(self, ERROR, EMPTY_PAYLOAD)
@@ -297,12 +309,18 @@ class ClientConnection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._manager is None:
             return  # not admitted
-        if self._body is not None:
-            self._body.progressed()
-        is_head = not self._request_in_progress and not self._messages
+        self._last_read_bytes = len(data)
+        self._unmeasured_bytes += len(data)
+        if self._request_in_progress or self._messages:
+            if self._body is not None:
+                self._body.progressed()
+            super().data_received(data)
+            return
         super().data_received(data)
-        if is_head:
-            self._head.received(len(data), is_complete=bool(self._messages))
+        if not self._messages:
+            self._head.received(len(data))
+        elif self._head.is_running:
+            self._head.end()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head.end()

@@ -37,11 +37,13 @@ class HeadDeadline:
         if self._timer is None:
             self._timer = self._loop.call_later(self._timeout_s, self._refuse, "slow_request")
 
-    def received(self, count: int, *, is_complete: bool) -> None:
-        """Count bytes that came while a head was awaited."""
-        if is_complete:
-            self.end()
-            return
+    @property
+    def is_running(self) -> bool:
+        """Whether a head has begun, or a first one is awaited."""
+        return self._timer is not None
+
+    def received(self, count: int) -> None:
+        """Count bytes of a head that is not complete with them."""
         self.received_bytes += count
         if self.received_bytes > self._max_bytes:
             self._refuse("headers_too_large")

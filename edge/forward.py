@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp.streams import StreamReader
 
@@ -36,7 +37,7 @@ class UpstreamBody:
     Read to the end it gives its connection back to the pool; aborted, or broken by the target, it closes it.
     """
 
-    __slots__ = ("_callbacks", "_connection", "_payload", "_upload", "known_length", "outcome")
+    __slots__ = ("_connection", "_on_done", "_payload", "_upload", "known_length", "outcome")
 
     def __init__(
         self,
@@ -48,16 +49,19 @@ class UpstreamBody:
         self._connection = connection
         self._payload = payload
         self._upload = upload
-        self._callbacks: list[Callable[[str], None]] = []
+        self._on_done: tuple[Callable[..., None], tuple[Any, ...]] | None = None
         self.known_length = known_length
         self.outcome: str | None = None
 
-    def on_done(self, callback: Callable[[str], None]) -> None:
-        """Call `callback` with the outcome, ok, aborted or broken, once the body is over; now, if it is already."""
+    def on_done(self, callback: Callable[..., None], *rest: Any) -> None:
+        """Call `callback(outcome, *rest)`, ok, aborted or broken, once the body is over; now, if it is already.
+
+        There is one callback; it is its setter's who holds this answer's target.
+        """
         if self.outcome is None:
-            self._callbacks.append(callback)
+            self._on_done = (callback, rest)
         else:
-            callback(self.outcome)
+            callback(self.outcome, *rest)
 
     def whole(self) -> bytes | None:
         """Give all of the body if all of it is here, else None; it is over then."""
@@ -104,9 +108,10 @@ class UpstreamBody:
             if upload is not None:
                 upload.cancel()
             self._connection.abort()
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback(outcome)
+        if self._on_done is not None:
+            callback, rest = self._on_done
+            self._on_done = None
+            callback(outcome, *rest)
 
 
 async def forward(connection: UpstreamConnection, ctx: ProxyContext, timeouts: Timeouts) -> ProxyResponse:

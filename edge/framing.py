@@ -14,8 +14,12 @@ from aiohttp.http_writer import _serialize_headers
 from multidict import CIMultiDict
 
 LAST_CHUNK = b"0\r\n\r\n"
+MAX_LENGTH_BYTES = 2**63 - 1
+"""The longest body that a head may announce: servers count in 63 bits, and aiohttp's parser takes the 64-bit number
+of all ones to say that there is no body."""
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL_OR_LINE_END = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Framing(Enum):
@@ -61,6 +65,11 @@ def plan_answer_body(method: str, status: int, known_length: int | None, *, is_h
     if known_length is not None:
         return BodyPlan(Framing.SIZED, known_length)
     return BODY_UNTIL_CLOSE if is_http_10 else CHUNKED_BODY
+
+
+def has_controls(text: str) -> bool:
+    """Say whether a field's value holds a control character other than a tab, CR and LF included."""
+    return not text.isprintable() and _CONTROL_OR_LINE_END.search(text) is not None
 
 
 def chunk(data: bytes) -> bytes:

@@ -1,8 +1,9 @@
 """What the edge demands of a request's head before it looks anything up; pure.
 
 The parser has refused what is not HTTP. What it accepts and two servers could still read differently is refused here:
-one `Host`, equal to the target's authority; HTTP/1.0 and 1.1 only; no transfer coding but `chunked`; no body with an
-upgrade (RFC 9110 section 7.2, RFC 9112 sections 3.2 and 6.1).
+one `Host`, in ASCII, equal to the target's authority; HTTP/1.0 and 1.1 only; no transfer coding but `chunked`; no
+length that does not fit into 63 bits; no body with an upgrade; no fragment (RFC 9110 section 7.2, RFC 9112 sections 3.2
+and 6.1).
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from typing import NamedTuple
 
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
+from multidict import CIMultiDict
 
 from edge.errors import EdgeError
 from edge.exchange import Exchange
+from edge.framing import MAX_LENGTH_BYTES
+from edge.message import ProxyRequest
 from edge.paths import normalise_path, split_target
 from store.model.hosts import normalise_host
 
 _REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})
 _HTTP_VERSIONS = frozenset({(1, 0), (1, 1)})
 _HTTP_10 = (1, 0)
+MAX_FIELD_BYTES = 8190  # of a field's name and value together
 _FIELD_FRAMING = len(b": \r\n")
 
 
@@ -48,6 +53,8 @@ def read_target(exchange: Exchange) -> Target:
     if not raw_target.startswith("/"):
         _check_authority(raw_target, exchange.host)
     path, query_string = split_target(raw_target)
+    if "#" in query_string:
+        raise EdgeError("bad_path", "a fragment")
     return Target(_canonical_host(exchange.host), normalise_path(path), query_string)
 
 
@@ -58,8 +65,16 @@ def _check_body(exchange: Exchange) -> None:
             raise EdgeError("bad_request", "a transfer coding in HTTP/1.0", must_close=True)
         if len(codings) > 1 or codings[0].strip().lower() != "chunked":
             raise EdgeError("bad_request", "a transfer coding other than chunked", must_close=True)
-    if "Upgrade" in exchange.headers and (codings or exchange.content_length):
+    length = exchange.content_length or 0
+    if length > MAX_LENGTH_BYTES:
+        raise EdgeError("bad_request", "a length beyond 63 bits", must_close=True)
+    if "Upgrade" in exchange.headers and (codings or length) and _asks_upgrade(exchange):
         raise EdgeError("bad_request", "an upgrade with a body", must_close=True)
+
+
+def _asks_upgrade(exchange: Exchange) -> bool:
+    """Say whether an upgrade would be asked of the target: an offer that nobody takes up may come with a body."""
+    return ProxyRequest(exchange, "", "", CIMultiDict()).is_upgrade
 
 
 def _check_expectations(exchange: Exchange) -> None:
@@ -82,7 +97,8 @@ def _check_authority(target: str, host: str) -> None:
 @lru_cache(maxsize=65_536)
 def _canonical_host(host: str) -> str:
     """Spell a `Host` the one way; remembered, because the same few thousand come all day and an attacker's drop out."""
-    if not host or any(c in host for c in "@/\\?# \t,*"):
+    # Beyond ASCII two servers spell a name differently, and clients send its A-label (RFC 3986 section 3.2.2).
+    if not host or not host.isascii() or any(c in host for c in "@/\\?# \t,*"):
         raise EdgeError("bad_host", must_close=True)
     try:
         return normalise_host(host)
@@ -100,10 +116,8 @@ def parse_fault(error: BaseException) -> EdgeError:
     """Say what is wrong with a head that the parser refused; nothing of it is echoed."""
     code = "bad_request"
     if isinstance(error, LineTooLong):
-        # The parser names the line it gave up on: a request target begins with "/", a field name cannot.
-        line = error.args[0]
-        is_target = line[:1] == ("/" if isinstance(line, str) else b"/")
-        code = "uri_too_long" if is_target else "headers_too_large"
+        # The parser says the same of both, but not with the same bound: the line's is another than a field's.
+        code = "headers_too_large" if error.args[1] == MAX_FIELD_BYTES else "uri_too_long"
     elif isinstance(error, BadHttpMessage) and "Too many headers" in error.message:
         code = "headers_too_large"
     return EdgeError(code, detail=type(error).__name__, must_close=True)

@@ -1,7 +1,8 @@
 """Header fields on their way through: what stays behind at the edge, and what the edge says of its own.
 
 Pure functions. A field that tells a target where a request came from, or who sent it, is believed only from a trusted
-proxy; from anybody else it is removed, in the spelling with `_` too, because many servers cannot tell the two apart.
+proxy; from anybody else it is removed. That, and framing, in the spelling with `_` too, because many servers cannot
+tell the two apart.
 """
 
 from __future__ import annotations
@@ -249,7 +250,7 @@ class _Verdicts(dict[str, bool]):
         self._is_edge = is_edge
 
     def __missing__(self, name: str) -> bool:
-        key = name.lower()
+        key = name.lower().replace("_", "-")
         verdict = key not in _REQUEST_DROPS and not (self._is_edge and is_ours(key))
         if len(self) >= _MAX_VERDICTS:
             self.clear()  # names are the client's to invent; memory is not

@@ -71,14 +71,17 @@ class ConnectionPool:
 
     async def acquire(self) -> UpstreamConnection:
         """Give a connection, the most recently used idle one first; UpstreamError when none can be made."""
-        oldest_s = asyncio.get_running_loop().time() - MAX_IDLE_S
+        return self.idle() or await self.connect()
+
+    def idle(self) -> UpstreamConnection | None:
+        """Give the most recently used idle connection, None when there is none."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_usable() and connection.idle_since_s >= oldest_s:
+            if connection.is_usable() and not connection.has_idled(MAX_IDLE_S):
                 connection.is_reused = True
                 return connection
             connection.close()
-        return await self.connect()
+        return None
 
     async def connect(self) -> UpstreamConnection:
         """Make a new connection; UpstreamError `upstream_connect` or, past the deadline, `upstream_timeout`."""

@@ -66,12 +66,13 @@ class EdgeService:
         self._trusted = trusted
         self._observe = observe
         self._tunnel_idle_timeout_s = tunnel_idle_timeout_s
+        self._now_s = asyncio.get_running_loop().time
 
     async def serve(self, connection: ClientConnection, exchange: Exchange) -> None:
         """Answer one request; ConnectionError when the client is gone, and cancelled when it goes meanwhile."""
         origin = origin_of(Received(exchange.headers, exchange.remote, exchange.scheme, exchange.host), self._trusted)
         exchange.request_id = origin.request_id
-        served = Served(exchange, origin, asyncio.get_running_loop().time())
+        served = Served(exchange, origin, self._now_s())
         try:
             entry, request = self._match(exchange, origin)
             connection.belong_to(entry.tenant)

@@ -7,8 +7,9 @@ with a connection is `edge/forward.py`.
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp.base_protocol import BaseProtocol
 
@@ -19,6 +20,7 @@ from edge.tunnel import Tunnel
 
 WRITE_BUFFER_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
+NEVER_S = math.inf
 
 
 class UpstreamConnection(BaseProtocol):
@@ -34,6 +36,8 @@ class UpstreamConnection(BaseProtocol):
         "_counters",
         "_error",
         "_has_ended",
+        "_head_due_s",
+        "_idle_timeout_s",
         "_is_aborted",
         "_last_byte_at_s",
         "_on_idle",
@@ -59,6 +63,8 @@ class UpstreamConnection(BaseProtocol):
         self._is_aborted = False
         self._last_byte_at_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._head_due_s = NEVER_S
+        self._idle_timeout_s = NEVER_S
         self._tls: ssl.SSLObject | None = None
         self.idle_since_s = 0.0
         self.is_reused = False
@@ -81,29 +87,30 @@ class UpstreamConnection(BaseProtocol):
         if self._paused or self.transport is None:
             await self._drain_helper()
 
-    async def head(self) -> Head:
-        """Wait for the head of the final answer."""
+    def head(self) -> Awaitable[Head]:
+        """Give the head of the final answer, to be awaited."""
         assert self._answer is not None
         if self.transport is None and not self._answer.head.done():
             raise self._reset("closed before the request")
-        return await self._answer.head
+        return self._answer.head
 
     def fail_after(self, timeout_s: float) -> None:
         """Fail the request with 504 unless its head has come within `timeout_s` from now."""
-        if self._is_awaiting_head():
-            self._cancel_timer()
-            self._timer = self._loop.call_later(timeout_s, self._on_head_deadline)
+        answer = self._answer
+        if answer is not None and not answer.head.done():
+            self._head_due_s = self._loop.time() + timeout_s
+            self._watch(self._head_due_s)
 
     def stop_waiting(self) -> None:
         """Lift the deadline of `fail_after`: the next move is the client's, not the target's."""
-        if self._is_awaiting_head():
-            self._cancel_timer()
+        self._head_due_s = NEVER_S
 
     def fail_when_idle(self, timeout_s: float) -> None:
         """From now on, break the body when the target sends nothing for `timeout_s` although we are reading."""
-        self._cancel_timer()
+        self._head_due_s = NEVER_S
+        self._idle_timeout_s = timeout_s
         self._last_byte_at_s = self._loop.time()
-        self._timer = self._loop.call_later(timeout_s, self._on_idle_deadline, timeout_s)
+        self._watch(self._last_byte_at_s + timeout_s)
 
     def fail(self, error: EdgeError) -> None:
         """End the request with `error`, wherever it stands, and the connection with it."""
@@ -118,7 +125,7 @@ class UpstreamConnection(BaseProtocol):
 
     def finish(self) -> None:
         """Take the connection out of the request whose answer has been read to its end; reuse it if that is safe."""
-        self._cancel_timer()
+        self._head_due_s = self._idle_timeout_s = NEVER_S
         if self.transport is None:
             return
         if self.is_usable() and self._answer is not None and self._answer.is_clean:
@@ -138,7 +145,7 @@ class UpstreamConnection(BaseProtocol):
 
     def abort(self) -> None:
         """Close at once; idempotent. Nobody may be waiting for the head: `fail` is for that."""
-        self._cancel_timer()
+        self._stop_watching()
         self._is_aborted = True
         if self._answer is not None:
             self._answer.head.cancel()  # without effect when it is done
@@ -150,13 +157,17 @@ class UpstreamConnection(BaseProtocol):
         if self.transport is None or self.transport.get_write_buffer_size():
             self.abort()
             return
-        self._cancel_timer()
+        self._stop_watching()
         self._is_aborted = True
         self.transport.close()
 
     def is_usable(self) -> bool:
         """Say whether an idle connection may take a request."""
         return self.transport is not None and not self.transport.is_closing() and not self._is_aborted
+
+    def has_idled(self, most_s: float) -> bool:
+        """Say whether an idle connection has been so for longer than `most_s`."""
+        return self._loop.time() - self.idle_since_s > most_s
 
     # -- the event loop's calls ----------------------------------------------------------------------------------------
 
@@ -185,15 +196,12 @@ class UpstreamConnection(BaseProtocol):
             self._answer.feed(data)
         except UpstreamError as error:
             self.fail(error)
-            return
-        if self._answer.head.done() and self._answer.is_complete:
-            self._cancel_timer()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._counters.connections -= 1
         if self._tls is not None and not self._is_aborted:
             self._take_rest(self._tls)
-        self._cancel_timer()
+        self._stop_watching()
         if self.tunnel is not None:
             self.tunnel.end()
         elif self._answer is not None:
@@ -231,24 +239,36 @@ class UpstreamConnection(BaseProtocol):
         else:
             payload.set_exception(self._error or self._reset("closed in the middle of its answer"))
 
-    def _is_awaiting_head(self) -> bool:
-        return self._answer is not None and not self._answer.head.done()
+    def _watch(self, due_s: float) -> None:
+        """Have `_check_deadlines` look at `due_s` or before.
 
-    def _on_head_deadline(self) -> None:
-        self.fail(
-            UpstreamError("upstream_timeout", "no answer in time", is_request_sent=True, is_reused=self.is_reused)
-        )
+        A timer that is there already is left to ring, and set anew for what is due by then: so a connection with one
+        request after the other sets one timer in the time of a deadline, and not one for each request.
+        """
+        timer = self._timer
+        if timer is None or timer.when() > due_s:
+            if timer is not None:
+                timer.cancel()
+            self._timer = self._loop.call_at(due_s, self._check_deadlines)
 
-    def _on_idle_deadline(self, timeout_s: float) -> None:
+    def _check_deadlines(self) -> None:
+        self._timer = None
+        answer = self._answer
+        if answer is None or answer.is_complete:
+            return
         now_s = self._loop.time()
-        # When we are the ones not reading, the client is slow, and the target is not to blame for it.
-        due_at_s = now_s + timeout_s if self._reading_paused else self._last_byte_at_s + timeout_s
-        if now_s >= due_at_s:
-            self.fail(UpstreamError("upstream_timeout", "its answer stopped arriving", is_request_sent=True))
+        if not answer.head.done():
+            due_s, detail = self._head_due_s, "no answer in time"
         else:
-            self._timer = self._loop.call_at(due_at_s, self._on_idle_deadline, timeout_s)
+            # When we are the ones not reading, the client is slow, and the target is not to blame for it.
+            last_s = now_s if self._reading_paused else self._last_byte_at_s
+            due_s, detail = last_s + self._idle_timeout_s, "its answer stopped arriving"
+        if now_s >= due_s:
+            self.fail(UpstreamError("upstream_timeout", detail, is_request_sent=True, is_reused=self.is_reused))
+        elif due_s < NEVER_S:
+            self._watch(due_s)
 
-    def _cancel_timer(self) -> None:
+    def _stop_watching(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

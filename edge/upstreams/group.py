@@ -7,7 +7,6 @@ import logging
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import accumulate
 
 from edge.answer import UpstreamError
@@ -84,38 +83,49 @@ class UpstreamGroup:
 
         EdgeError: the last target's failure, `no_target` when none is usable, `overloaded` beyond `max_connections`.
         """
-        if self._shared.in_flight >= self._upstream.max_connections:
-            raise EdgeError("overloaded", f"{self._shared.in_flight} requests of this upstream are in flight")
-        self._shared.budget.note_request(self._now_s())
-        request = ctx.request
-        path = request.path
-        member = self._pick(ctx, ())
+        shared = self._shared
+        if shared.in_flight >= self._upstream.max_connections:
+            raise EdgeError("overloaded", f"{shared.in_flight} requests of this upstream are in flight")
+        now_s = self._now_s()
+        shared.budget.note_request(now_s)
+        member = self._pick(ctx, (), now_s)
         if member is None:
             raise EdgeError("no_target", f"none of {len(self._held)} targets may be used")
-        tried: list[Member] = []
+        request = ctx.request
+        path = request.path
         try:
-            while True:
-                request.path = member.base_path + path
-                outcome = await self._try(ctx, member)
-                tried.append(member)
-                following = self._pick(ctx, tried) if self._may_retry(ctx, outcome, len(tried) - 1) else None
-                if following is None:
-                    return _answer(outcome)
-                _discard(outcome)
-                self._count_retry(outcome)
-                member = following
+            request.path = member.base_path + path
+            outcome = await self._attempt(ctx, member.live, is_fresh=False)
+            if isinstance(outcome, ProxyResponse) and outcome.status not in GATEWAY_FAILURES:
+                return outcome
+            return await self._go_on(ctx, member, outcome, path)
         finally:
             request.path = path
 
-    async def _try(self, ctx: ProxyContext, member: Member) -> Outcome:
-        """Send to one target; once more on a new connection when an idle one turned out to be closed."""
-        outcome = await self._attempt(ctx, member.live, is_fresh=False)
-        if isinstance(outcome, UpstreamError) and is_stale_connection(_attempt_of(ctx, outcome, 0)):
-            self._counters.retries["stale"] += 1
-            outcome = await self._attempt(ctx, member.live, is_fresh=True)
-        if _failure_of(outcome) is not None:
-            self._note_failure(member.live)
-        return outcome
+    async def _go_on(self, ctx: ProxyContext, member: Member, outcome: Outcome, path: str) -> ProxyResponse:
+        """Go on after a first attempt that failed: with one target after the other, while it is allowed."""
+        tried: list[Member] = []
+        while True:
+            outcome = await self._once_more_if_stale(ctx, member, outcome)
+            if _failure_of(outcome) is not None:
+                self._note_failure(member.live)
+            tried.append(member)
+            may_retry_now = self._may_retry(ctx, outcome, len(tried) - 1)
+            following = self._pick(ctx, tried, self._now_s()) if may_retry_now else None
+            if following is None:
+                return _answer(outcome)
+            _discard(outcome)
+            self._count_retry(outcome)
+            member = following
+            ctx.request.path = member.base_path + path
+            outcome = await self._attempt(ctx, member.live, is_fresh=False)
+
+    async def _once_more_if_stale(self, ctx: ProxyContext, member: Member, outcome: Outcome) -> Outcome:
+        """Send again, on a new connection, when an idle one turned out to be closed; else give what there is."""
+        if not (isinstance(outcome, UpstreamError) and is_stale_connection(_attempt_of(ctx, outcome, 0))):
+            return outcome
+        self._counters.retries["stale"] += 1
+        return await self._attempt(ctx, member.live, is_fresh=True)
 
     async def _attempt(self, ctx: ProxyContext, live: LiveTarget, *, is_fresh: bool) -> Outcome:
         """Make one attempt; what it takes is given back when its answer's body is over, or now when there is none."""
@@ -126,7 +136,7 @@ class UpstreamGroup:
         ctx.upstream_s = None
         began_s = self._now_s()
         try:
-            connection = await (live.pool.connect() if is_fresh else live.pool.acquire())
+            connection = (None if is_fresh else live.pool.idle()) or await live.pool.connect()
             response = await forward(connection, ctx, self._timeouts)
         except UpstreamError as error:
             self._give_back(live)
@@ -136,17 +146,17 @@ class UpstreamGroup:
             raise
         ctx.upstream_s = self._now_s() - began_s
         assert isinstance(response.body, UpstreamBody)
-        response.body.on_done(partial(self._body_over, live, response.status))
+        response.body.on_done(self._body_over, live, response.status)
         return response
 
-    def _body_over(self, live: LiveTarget, status: int, outcome: str) -> None:
+    def _body_over(self, outcome: str, live: LiveTarget, status: int) -> None:
         """Judge a target by its whole answer: one that breaks off every body has not done well."""
         self._give_back(live)
         if status in GATEWAY_FAILURES:
             return  # noted already, when its head came
         if outcome == BROKEN:
             self._note_failure(live)
-        else:
+        elif live.standing.failures_in_a_row:
             live.standing = after_success(live.standing)
 
     def _give_back(self, live: LiveTarget) -> None:
@@ -170,12 +180,11 @@ class UpstreamGroup:
                 tenant, name, url, live.standing.until_s - now_s, live.standing.failures_in_a_row,
             )  # fmt: skip
 
-    def _pick(self, ctx: ProxyContext, tried: Sequence[Member]) -> Member | None:
+    def _pick(self, ctx: ProxyContext, tried: Sequence[Member], now_s: float) -> Member | None:
         """Give a usable target, one that has not been tried if there is one.
 
         Where checks leave none but ejected ones, those are used: ejection alone never takes an upstream down.
         """
-        now_s = self._now_s()
         usable = [member for member in self._members if member.live.is_usable(now_s)]
         if not usable:
             usable = [member for member in self._members if member.live.is_healthy]

@@ -60,7 +60,7 @@ class LiveTarget:
 
     def is_usable(self, now_s: float) -> bool:
         """Say whether it may take a request now."""
-        return not self.standing.is_ejected(now_s) and self.is_healthy
+        return now_s >= self.standing.until_s and (self._monitor is None or self._monitor.health.is_healthy)
 
     def check(self, settings: HealthCheck | None) -> None:
         """Check it by these settings from now on; the verdict so far stays until they find otherwise."""

@@ -20,6 +20,7 @@ from store.model import Retry
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _REASONS = {"upstream_connect": "connect", "upstream_reset": "reset"}
+SLOT_S = 0.1
 BUDGET_WINDOW_S = 10.0
 BUDGET_SHARE = 0.2
 BUDGET_FLOOR = 3
@@ -77,22 +78,29 @@ class RetryBudget:
     def __init__(self) -> None:
         self._requests: deque[tuple[float, int]] = deque()
         self._retries: deque[float] = deque()
-        self._count = 0
+        self._count = 0  # of all requests in the deque
+        self._slot_ends_s = 0.0
+        self._slot_count = 0  # of those in the slot that has not ended, and is not in the deque
 
     def note_request(self, now_s: float) -> None:
         """Count a request; requests of the same tenth of a second share an entry."""
-        slot_s = round(now_s, 1)
-        if self._requests and self._requests[-1][0] == slot_s:
-            self._requests[-1] = (slot_s, self._requests[-1][1] + 1)
-        else:
-            self._requests.append((slot_s, 1))
-            self._forget(now_s)
-        self._count += 1
+        if now_s >= self._slot_ends_s:
+            self._end_slot(now_s)
+        self._slot_count += 1
+
+    def _end_slot(self, now_s: float) -> None:
+        if self._slot_count:
+            self._requests.append((self._slot_ends_s - SLOT_S, self._slot_count))
+            self._count += self._slot_count
+        self._slot_ends_s, self._slot_count = now_s + SLOT_S, 0
+        self._forget(now_s)
 
     def take(self, now_s: float) -> bool:
         """Take one retry, if there is one left."""
+        if now_s >= self._slot_ends_s:
+            self._end_slot(now_s)
         self._forget(now_s)
-        if len(self._retries) >= BUDGET_FLOOR + self._count * BUDGET_SHARE:
+        if len(self._retries) >= BUDGET_FLOOR + (self._count + self._slot_count) * BUDGET_SHARE:
             return False
         self._retries.append(now_s)
         return True
