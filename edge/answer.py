@@ -23,8 +23,9 @@ MAX_FIELD_BYTES = 16 * 1024
 MAX_HEAD_BYTES = 64 * 1024
 _MANY_DIGITS = 100  # int() has a bound of its own, and raises beyond it
 _END_OF_HEAD = b"\r\n\r\n"
-_END_OF_CHUNKS = b"0\r\n\r\n"
-_LAST_BYTES = len(_END_OF_CHUNKS)
+_END_OF_CHUNKS = b"\r\n0\r\n\r\n"  # with the line end before it no trailer can look so
+
+_NONE: list[str] = []
 
 Head = tuple[RawResponseMessage, StreamReader]
 
@@ -49,38 +50,31 @@ class Answer:
     received was its own, so that the connection can carry another request.
     """
 
-    __slots__ = (
-        "_asks_upgrade",
-        "_bytes_received",
-        "_connection",
-        "_early",
-        "_head_bytes",
-        "_head_seen",
-        "_interim_answers",
-        "_last_bytes",
-        "_method",
-        "_surplus",
-        "head",
-        "message",
-        "parser",
-        "payload",
-    )
+    # As defaults of the class, so that an answer sets only what is its own.
+    message: RawResponseMessage | None = None
+    payload: StreamReader | None = None
+    _early: StreamReader | None = None
+    _head_seen: bytes | None = b""
+    _head_bytes = 0
+    _bytes_received = 0
+    _last_bytes = b""
+    _interim_answers = 0
+    _surplus = False
 
-    def __init__(self, connection: BaseProtocol, method: str, *, asks_upgrade: bool) -> None:
-        self.parser = _parser(connection, method)
-        self.head: asyncio.Future[Head] = asyncio.get_running_loop().create_future()
-        self.message: RawResponseMessage | None = None
-        self.payload: StreamReader | None = None
+    def __init__(
+        self,
+        connection: BaseProtocol,
+        method: str,
+        *,
+        asks_upgrade: bool,
+        parser: HttpResponseParser | None = None,
+    ) -> None:
+        """`parser` is that of a clean answer before on the same connection, if its method had answers with bodies."""
+        self.parser = parser or _parser(connection, method)
+        self.head: asyncio.Future[Head] = connection._loop.create_future()
         self._connection = connection
-        self._early: StreamReader | None = None
         self._method = method
         self._asks_upgrade = asks_upgrade
-        self._head_seen: bytes | None = b""
-        self._head_bytes = 0
-        self._bytes_received = 0
-        self._last_bytes = b""
-        self._interim_answers = 0
-        self._surplus = False
 
     @property
     def is_complete(self) -> bool:
@@ -97,8 +91,14 @@ class Answer:
             return False
         if message.chunked and not has_no_body(self._method, message.code):
             # The size of chunk framing is not known here; trailers are rare enough not to be told from surplus.
-            return self._last_bytes == _END_OF_CHUNKS
+            return self._last_bytes[-len(_END_OF_CHUNKS) :] == _END_OF_CHUNKS
         return self._bytes_received == self._head_bytes + payload.total_bytes
+
+    @property
+    def reusable_parser(self) -> HttpResponseParser | None:
+        """The parser, for the next answer on the connection; None when it was told not to expect a body."""
+        message = self.message
+        return None if message is None or has_no_body(self._method, message.code) else self.parser
 
     def feed(self, data: bytes) -> None:
         """Take received bytes; b"" lets a paused parser go on with what it holds."""
@@ -106,8 +106,10 @@ class Answer:
             self._early.feed_data(data)
             return
         self._bytes_received += len(data)
-        if data:
-            self._last_bytes = (self._last_bytes + data[-_LAST_BYTES:])[-_LAST_BYTES:]
+        if len(data) >= len(_END_OF_CHUNKS):
+            self._last_bytes = data
+        elif data:
+            self._last_bytes = self._last_bytes[-len(_END_OF_CHUNKS) :] + data
         seen = b"" if self._head_seen is None else self._measure_head(data)
         try:
             messages, is_upgraded, tail = self.parser.feed_data(data)
@@ -147,7 +149,7 @@ class Answer:
     def _begin_early(self, tail: bytes) -> None:
         """Keep what the target says in the new protocol until the tunnel is there to take it."""
         self._connection._upgraded = True  # the connection's reads are not the parser's to pause from here on
-        self._early = StreamReader(self._connection, READ_BUFFER_BYTES, loop=asyncio.get_running_loop())
+        self._early = StreamReader(self._connection, READ_BUFFER_BYTES, loop=self._connection._loop)
         if tail:
             self._early.feed_data(tail)
 
@@ -185,7 +187,7 @@ class Answer:
 def _parser(connection: BaseProtocol, method: str) -> HttpResponseParser:
     return HttpResponseParser(
         connection,
-        asyncio.get_running_loop(),
+        connection._loop,
         READ_BUFFER_BYTES,
         max_line_size=MAX_FIELD_BYTES,
         max_field_size=MAX_FIELD_BYTES,
@@ -206,8 +208,8 @@ def answer_fault(message: RawResponseMessage, *, asks_upgrade: bool) -> str | No
         return "not HTTP/1"
     if message.code == 101 and not (asks_upgrade and message.upgrade):
         return "unasked 101"
-    lengths = message.headers.getall("Content-Length", [])
-    codings = message.headers.getall("Transfer-Encoding", [])
+    lengths = message.headers.getall("Content-Length", _NONE)
+    codings = message.headers.getall("Transfer-Encoding", _NONE)
     if len(lengths) > 1 or (lengths and codings):
         return "more than one body length"
     if codings and (len(codings) > 1 or codings[0].strip().lower() != "chunked"):

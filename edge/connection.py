@@ -18,19 +18,21 @@ from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import ERROR, MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from edge.census import Census, ConnectionLimits
-from edge.deadlines import BodyDeadline, HeadDeadline, WriteDeadline
+from edge.deadlines import HeadDeadline, WriteDeadline
 from edge.errors import EdgeError
 from edge.exchange import Exchange
-from edge.head import head_bytes, parse_fault
+from edge.head import MAX_FIELD_BYTES, head_bytes, parse_fault
+from edge.repeated import RepeatedFields
 from edge.tunnel import Tunnel, TunnelSink
+from edge.upload import Upload
 
 WRITE_BUFFER_BYTES = 64 * 1024
 READ_BUFFER_BYTES = 32 * 1024
-LINE_REST_BYTES = 32  # of a request's line, besides its target: the method, the version, two spaces
-MAX_FIELD_BYTES = 8190
 LINGER_S = 2.0
+UNREADABLE = ERROR._replace(headers=CIMultiDictProxy(CIMultiDict()))
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 Serve = Callable[["ClientConnection", Exchange], Awaitable[None]]
@@ -54,7 +56,7 @@ class EdgeServer(web.Server):
             access_log=None,
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,
-            max_line_size=self.limits.max_target_bytes + LINE_REST_BYTES,
+            max_line_size=self.limits.max_target_bytes,
             max_field_size=MAX_FIELD_BYTES,
             max_headers=self.limits.max_fields,
         )
@@ -69,7 +71,6 @@ class ClientConnection(RequestHandler):
     """One client's connection; an `AnswerSink` for its exchanges and one end of a tunnel."""
 
     __slots__ = (
-        "_body",
         "_head",
         "_last_read_bytes",
         "_max_head_bytes",
@@ -78,7 +79,9 @@ class ClientConnection(RequestHandler):
         "_tenant",
         "_tunnel",
         "_unmeasured_bytes",
+        "_upload",
         "peer",
+        "repeated",
         "scheme",
     )
 
@@ -91,10 +94,12 @@ class ClientConnection(RequestHandler):
         if limits.max_pipelined != MAX_MSG_QUEUE_SIZE:
             self._read_ahead(limits.max_pipelined)
         self._head = HeadDeadline(loop, limits.head_timeout_s, limits.max_head_bytes, self._refuse_head)
-        self._body: BodyDeadline | None = None
+        self._upload: Upload | None = None
         self._max_head_bytes = limits.max_head_bytes
         self._last_read_bytes = self._unmeasured_bytes = 0
         self.peer: str | None = None
+        self.repeated: RepeatedFields | None = None
+        """What the fields of the request before came to."""
         self.scheme = "http"
 
     def _read_ahead(self, requests: int) -> None:
@@ -136,21 +141,29 @@ class ClientConnection(RequestHandler):
         """Wait for a request and serve it; whether another can follow it on this connection."""
         if not self._messages:
             await self._wait_for_message()
-        received_bytes = self._unmeasured_bytes
-        message, payload = self._take_message()
-        exchange = self._exchange(message, payload, received_bytes)
+        message, payload = self._messages.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        exchange = self._exchange(message, payload)
         self._request_in_progress = True
         try:
-            if not payload.is_eof():
-                self._body = BodyDeadline(self, payload, self._server.limits.body_timeout_s, self._break_body)
+            if payload is not EMPTY_PAYLOAD and not payload.is_eof():
+                self._upload = Upload(self, payload, self._server.limits.body_timeout_s)
             await self._server.serve(self, exchange)
         finally:
-            if self._body is not None:
-                self._end_body()
+            if self._upload is not None:
+                self._end_upload()
             self._request_in_progress = False
             if self._handler_waiter is not None and not self._handler_waiter.done():
                 self._handler_waiter.set_result(None)
-        if self._may_go_on(exchange):
+        if (
+            exchange.is_keep_alive
+            and (payload is EMPTY_PAYLOAD or payload.is_eof())
+            and not (self._close or self._force_close or self._upgraded)
+            and self._tunnel is None
+        ):
             return True
         if exchange.parse_error is not None or not payload.is_eof():
             await self._linger()
@@ -163,34 +176,17 @@ class ClientConnection(RequestHandler):
         finally:
             self._waiter = None
 
-    def _take_message(self) -> tuple[Any, StreamReader]:
-        """Take a parsed head; what it took of the parser's queue is given back, as in `RequestHandler.start`."""
-        message, payload = self._messages.popleft()
-        self._unmeasured_bytes = self._last_read_bytes  # the next head may have begun in it
-        if self._parser is not None:
-            self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
-        return message, payload
-
-    def _exchange(self, message: Any, payload: StreamReader, received_bytes: int) -> Exchange:
-        """Make the exchange of a head that is no larger than `received_bytes`; most need no measuring then."""
+    def _exchange(self, message: Any, payload: StreamReader) -> Exchange:
+        received_bytes, self._unmeasured_bytes = self._unmeasured_bytes, self._last_read_bytes
+        # A head is no larger than what has come since the one before it, and the piece that one ended in.
         if isinstance(message, RawRequestMessage):
             exchange = Exchange(self, message, payload)
             if received_bytes > self._max_head_bytes and head_bytes(message) > self._max_head_bytes:
                 exchange.parse_error = EdgeError("headers_too_large", must_close=True)
             return exchange
-        exchange = Exchange(self, ERROR, EMPTY_PAYLOAD)
+        exchange = Exchange(self, UNREADABLE, EMPTY_PAYLOAD)
         exchange.parse_error = message if isinstance(message, EdgeError) else parse_fault(message.exc)
         return exchange
-
-    def _may_go_on(self, exchange: Exchange) -> bool:
-        return (
-            exchange.is_keep_alive
-            and exchange.is_body_read
-            and not (self._close or self._force_close or self._upgraded)
-            and self._tunnel is None
-        )
 
     def _await_next_request(self) -> None:
         close_time = self._loop.time() + self._keepalive_timeout
@@ -255,6 +251,11 @@ class ClientConnection(RequestHandler):
         self.set_parser(TunnelSink(tunnel))  # type: ignore[arg-type]  # it is fed as a WebSocketReader is
         await tunnel.closed()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        # A stream asks for this with every piece that is read of it; mostly nobody has paused.
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._tunnel is not None:
@@ -273,9 +274,6 @@ class ClientConnection(RequestHandler):
         self._messages.append((EdgeError(code, must_close=True), EMPTY_PAYLOAD))  # type: ignore[arg-type]
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-    def _break_body(self, body: StreamReader) -> None:
-        body.set_exception(EdgeError("slow_request", must_close=True))
 
     def _process_keepalive(self) -> None:
         was_open = not self._force_close
@@ -312,9 +310,9 @@ class ClientConnection(RequestHandler):
         self._last_read_bytes = len(data)
         self._unmeasured_bytes += len(data)
         if self._request_in_progress or self._messages:
-            if self._body is not None:
-                self._body.progressed()
             super().data_received(data)
+            if self._upload is not None and data:
+                self._upload.received(len(data), self._messages[-1][0] if self._messages else None)
             return
         super().data_received(data)
         if not self._messages:
@@ -324,15 +322,15 @@ class ClientConnection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head.end()
-        self._end_body()
+        self._end_upload()
         if self._manager is not None:
             self._server.census.leave(self._subscriber, self._tenant)
         super().connection_lost(exc)
 
-    def _end_body(self) -> None:
-        if self._body is not None:
-            self._body.end()
-            self._body = None
+    def _end_upload(self) -> None:
+        if self._upload is not None:
+            self._upload.end()
+            self._upload = None
 
 
 async def _never_called(request: web.BaseRequest) -> web.StreamResponse:

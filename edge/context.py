@@ -82,7 +82,7 @@ class ProxyContext:
     `configure_contexts` for closing it. `state` is copied, one level deep, for every request.
     """
 
-    # As defaults of the class, so that a request's copy sets only what is its own: two million attributes a second less.
+    # As defaults of the class, so that a request's copy sets only what is its own.
     _request: ProxyRequest | None = None
     _response: ProxyResponse | None = None
     _identity: Identity | None = None

@@ -23,6 +23,8 @@ from edge.message import BodyReader, ProxyResponse
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_REQUEST_ID = ""
+_MANY_DIGITS = 100  # int() has a bound of its own, and raises beyond it
+_TOO_LONG = 1 << 63
 
 
 class AnswerSink(Protocol):
@@ -30,6 +32,10 @@ class AnswerSink(Protocol):
 
     peer: str | None
     scheme: str
+
+    @property
+    def writing_paused(self) -> bool:
+        """Whether `drain` would wait."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -56,6 +62,7 @@ class Exchange:
         "is_keep_alive",
         "method",
         "parse_error",
+        "raw_headers",
         "raw_path",
         "remote",
         "request_id",
@@ -69,19 +76,21 @@ class Exchange:
         self._payload = payload
         self.method: str = message.method
         self.raw_path: str = message.path
+        self.raw_headers: tuple[tuple[bytes, bytes], ...] = message.raw_headers
         self.version: HttpVersion = message.version
         self.headers: CIMultiDictProxy[str] = message.headers
         self.host: str = message.headers.get("Host", "")
         self.remote = sink.peer
         self.scheme = sink.scheme
         # What follows an offer to switch protocols may be in another one already, whatever becomes of the offer.
-        self.is_keep_alive = not (message.should_close or message.upgrade)
+        # aiohttp 3.14 gives the last trailer of a chunked body to the head that follows it, whosever that is.
+        self.is_keep_alive = not (message.should_close or message.upgrade or message.chunked)
         self.parse_error: EdgeError | None = None
         self.request_id = _NO_REQUEST_ID
         self.status = 0
         self.bytes_sent = 0
         length = self.headers.get("Content-Length")  # "0" counts: it is forwarded as it is
-        self.content_length = None if length is None else int(length)
+        self.content_length = None if length is None else int(length) if len(length) < _MANY_DIGITS else _TOO_LONG
         self.body_exists = payload is not EMPTY_PAYLOAD or length is not None
         self.content: BodyReader = payload
         if payload is not EMPTY_PAYLOAD and self.headers.get("Expect", "").lower() == "100-continue":
@@ -96,11 +105,6 @@ class Exchange:
     def bytes_received(self) -> int:
         """How many bytes of the request's body have been taken from the wire."""
         return self._payload.total_bytes
-
-    @property
-    def is_body_read(self) -> bool:
-        """Whether the request's body has arrived to its end, so that the next request can follow it."""
-        return self._payload.is_eof()
 
     async def respond(self, response: ProxyResponse) -> None:
         """Send an answer; EdgeError when the target breaks off, `ConnectionError` when the client is gone.
@@ -119,7 +123,8 @@ class Exchange:
                 await self._stream(head, response, plan)
             else:
                 self._write(head + data if data and plan.framing is not Framing.NONE else head)
-                await self._sink.drain()
+                if self._sink.writing_paused:
+                    await self._sink.drain()
         finally:
             if body is not None:
                 body.abort()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from edge.answer import UpstreamError, protocol_error
 from edge.context import BodyReader, ProxyContext, ProxyRequest, ProxyResponse
@@ -65,9 +65,15 @@ class UpstreamBody:
 
     def whole(self) -> bytes | None:
         """Give all of the body if all of it is here, else None; it is over then."""
-        if self.outcome is not None or not self._payload.is_eof() or self._payload.exception() is not None:
+        payload = self._payload
+        if self.outcome is not None or not payload.is_eof() or payload.exception() is not None:
             return None
-        data = self._payload.read_nowait(-1)
+        if payload is EMPTY_PAYLOAD:
+            data = b""
+        elif len(pieces := payload._buffer) == 1 and not payload._buffer_offset:
+            data = pieces.popleft()  # there for the taking: a fifth of what `read_nowait` costs
+        else:
+            data = payload.read_nowait(-1)
         self._end(OK)
         return data
 
@@ -89,7 +95,8 @@ class UpstreamBody:
 
     def abort(self) -> None:
         """Give up the rest of the body; idempotent, and harmless after the end."""
-        self._end(ABORTED)
+        if self.outcome is None:
+            self._end(ABORTED)
 
     async def release(self) -> None:
         """Give up the rest of the body, as `abort` does: draining a stranger's body has no bound."""

@@ -11,7 +11,7 @@ import functools
 import ipaddress
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -75,6 +75,10 @@ _END_TO_END = frozenset(
     }
 )
 
+_NOISE_BYTES = 24  # of one request: 16 for its trace, 8 for its span
+_NOISE_AHEAD = 128
+_NOISE: list[str] = []
+
 MAX_HOPS = 32
 _UNKNOWN = "unknown"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -83,6 +87,7 @@ _TRACEPARENT_FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Pairs = list[tuple[str, str]]
 Fields = MultiMapping[str] | Mapping[str, str]
 
 
@@ -139,12 +144,34 @@ def origin_of(received: Received, trusted: TrustedProxies = TRUST_NOBODY) -> Ori
     trace goes on. Any other peer is the client itself, and identifiers are made anew: a stranger cannot choose how
     its requests are found, or make us sample them.
     """
-    headers, peer, scheme, host = received
-    noise = os.urandom(24).hex()
+    return identified(anonymous_origin_of(received, trusted))
+
+
+def identified(origin: Origin) -> Origin:
+    """Give an origin the identifiers that its head did not bring along."""
+    if origin.request_id and origin.traceparent:
+        return origin
+    trace_id, traceparent = new_identifiers()
+    return origin._replace(request_id=origin.request_id or trace_id, traceparent=origin.traceparent or traceparent)
+
+
+def new_identifiers() -> tuple[str, str]:
+    """Make up a request's identifier and its `traceparent`, not sampled; random, from a supply that is drawn ahead."""
+    if not _NOISE:
+        drawn = os.urandom(_NOISE_BYTES * _NOISE_AHEAD).hex()
+        width = 2 * _NOISE_BYTES
+        _NOISE.extend(drawn[at : at + width] for at in range(0, len(drawn), width))
+    noise = _NOISE.pop()
     trace_id = noise[:32]
+    return trace_id, f"00-{trace_id}-{noise[32:]}-00"
+
+
+def anonymous_origin_of(received: Received, trusted: TrustedProxies) -> Origin:
+    """Settle where a request came from by its fields alone: with "" for the identifiers that they do not give."""
+    headers, peer, scheme, host = received
     if peer is None or not trusted.trusts(peer):
         client = peer or _UNKNOWN
-        return Origin(client, (client,), scheme, host, trace_id, f"00-{trace_id}-{noise[32:]}-00", "")
+        return Origin(client, (client,), scheme, host, "", "", "")
     chain = _chain(headers, peer, trusted)
     proto = headers.get(_FORWARDED_PROTO, "").strip().lower()
     request_id = headers.get(REQUEST_ID, "")
@@ -155,8 +182,8 @@ def origin_of(received: Received, trusted: TrustedProxies = TRUST_NOBODY) -> Ori
         chain=chain,
         scheme=proto if proto in ("http", "https") else scheme,
         host=headers.get(_FORWARDED_HOST, "").strip() or host,
-        request_id=request_id if _REQUEST_ID_FORM.fullmatch(request_id) else trace_id,
-        traceparent=traceparent if is_traced else f"00-{trace_id}-{noise[32:]}-00",
+        request_id=request_id if _REQUEST_ID_FORM.fullmatch(request_id) else "",
+        traceparent=traceparent if is_traced else "",
         tracestate=", ".join(headers.getall(_TRACESTATE, ())) if is_traced else "",
     )
 
@@ -197,20 +224,30 @@ def request_headers(
     The client's `Host` is kept, because a tenant's application needs to know which domain it is serving;
     `target_host` replaces it.
     """
+    fields = lasting_fields(headers, origin, target_host=target_host)
+    return fields_of_request(fields, (origin.request_id, origin.traceparent), tenant, route)
+
+
+def lasting_fields(headers: MultiMapping[str], origin: Origin, *, target_host: str | None = None) -> Pairs:
+    """List what every request with these fields and this origin sends, whatever its route and its identifiers."""
     out = strip_request_headers(headers, is_edge=True)
     if target_host is not None:
         out[_HOST] = target_host
-    out[_FORWARDED_FOR] = ", ".join(origin.chain)
-    out[_FORWARDED_PROTO] = origin.scheme
-    out[_FORWARDED_HOST] = origin.host
-    out[_FORWARDED] = forwarded_value(origin)
-    out[REQUEST_ID] = origin.request_id
-    out[_TRACEPARENT] = origin.traceparent
-    if origin.tracestate:
-        out[_TRACESTATE] = origin.tracestate
-    out[_TENANT] = tenant
-    out[_ROUTE] = route
-    return out
+    fields = [
+        *out.items(),
+        (_FORWARDED_FOR, ", ".join(origin.chain)),
+        (_FORWARDED_PROTO, origin.scheme),
+        (_FORWARDED_HOST, origin.host),
+        (_FORWARDED, forwarded_value(origin)),
+    ]
+    return [*fields, (_TRACESTATE, origin.tracestate)] if origin.tracestate else fields
+
+
+def fields_of_request(lasting: Pairs, identifiers: tuple[str, str], tenant: str, route: str) -> CIMultiDict[str]:
+    """Put a request's fields together: the lasting ones, its identifier and `traceparent`, its tenant and route."""
+    request_id, traceparent = identifiers
+    own = (REQUEST_ID, request_id), (_TRACEPARENT, traceparent), (_TENANT, tenant), (_ROUTE, route)
+    return CIMultiDict([*lasting, *own])
 
 
 def toolkit_headers(received: Received, target_host: str) -> CIMultiDict[str]:
@@ -245,13 +282,12 @@ def strip_request_headers(headers: MultiMapping[str], *, is_edge: bool) -> CIMul
 class _Verdicts(dict[str, bool]):
     """Whether a field of this name is forwarded, remembered by the name as spelt: the same few come all day."""
 
-    def __init__(self, *, is_edge: bool) -> None:
+    def __init__(self, forwards: Callable[[str], bool]) -> None:
         super().__init__()
-        self._is_edge = is_edge
+        self._forwards = forwards
 
     def __missing__(self, name: str) -> bool:
-        key = name.lower().replace("_", "-")
-        verdict = key not in _REQUEST_DROPS and not (self._is_edge and is_ours(key))
+        verdict = self._forwards(name.lower().replace("_", "-"))
         if len(self) >= _MAX_VERDICTS:
             self.clear()  # names are the client's to invent; memory is not
         self[name] = verdict
@@ -260,16 +296,18 @@ class _Verdicts(dict[str, bool]):
 
 _MAX_VERDICTS = 2048
 _PLAIN_OPTIONS = frozenset({"keep-alive", "Keep-Alive", "close"})
-_EDGE_VERDICTS = _Verdicts(is_edge=True)
-_TOOLKIT_VERDICTS = _Verdicts(is_edge=False)
+_EDGE_VERDICTS = _Verdicts(lambda key: key not in _REQUEST_DROPS and not is_ours(key))
+_TOOLKIT_VERDICTS = _Verdicts(lambda key: key not in _REQUEST_DROPS)
+_ANSWER_VERDICTS = _Verdicts(lambda key: key not in HOP_BY_HOP)
 
 
-def strip_answer_headers(headers: Fields) -> CIMultiDict[str]:
+def strip_answer_headers(headers: MultiMapping[str]) -> CIMultiDict[str]:
     """Copy what may go to the client: no hop-by-hop field; `Content-Length` stays, for answers without a body."""
-    out: CIMultiDict[str] = CIMultiDict(headers)
-    for name in HOP_BY_HOP | connection_options(out) if _CONNECTION in out else HOP_BY_HOP:
-        if name in out:
-            del out[name]
+    out = CIMultiDict([pair for pair in headers.items() if _ANSWER_VERDICTS[pair[0]]])
+    options = headers.getall(_CONNECTION, None)
+    if options is not None and (len(options) > 1 or options[0] not in _PLAIN_OPTIONS):
+        for name in connection_options(headers):
+            out.popall(name, None)
     return out
 
 

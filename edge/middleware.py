@@ -146,11 +146,29 @@ class Chain:
             step.kind in (Kind.ASYNC_GENERATOR, Kind.GENERATOR) for phase in self._phases for step in phase
         )
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to run."""
+        return not self._phases
+
     async def run(self, ctx: ProxyContext, send: Send) -> None:
-        """Run the phases around `send`, which sets `ctx.response`; raises what `ctx.error` holds in the end."""
+        """Run the phases around `send`, which sets `ctx.response`; raises what `ctx.error` holds in the end.
+
+        `entered` gets what is to be resumed, of a phase that fails as well.
+        """
         entered: list[list[Suspended]] = []
         try:
-            await self._go_in(ctx, send, entered)
+            for phase in self._phases:
+                suspended: list[Suspended] = []
+                entered.append(suspended)
+                if len(phase) > 1:
+                    await _enter_together(phase, ctx, suspended)
+                elif (waiting := phase[0].begin(ctx, suspended)) is not None:
+                    await waiting
+                if ctx.has_response:
+                    break
+            else:
+                await send(ctx)
         except BaseException as error:
             ctx.error = error
             if not self._has_generators:
@@ -159,19 +177,6 @@ class Chain:
         else:
             if self._has_generators:
                 await _go_out(ctx, entered, None)
-
-    async def _go_in(self, ctx: ProxyContext, send: Send, entered: list[list[Suspended]]) -> None:
-        """Enter the phases and send; `entered` gets what is to be resumed, of a phase that fails as well."""
-        for phase in self._phases:
-            suspended: list[Suspended] = []
-            entered.append(suspended)
-            if len(phase) > 1:
-                await _enter_together(phase, ctx, suspended)
-            elif (waiting := phase[0].begin(ctx, suspended)) is not None:
-                await waiting
-            if ctx.has_response:
-                return
-        await send(ctx)
 
 
 async def _go_out(ctx: ProxyContext, entered: list[list[Suspended]], cancelled: BaseException | None) -> None:

@@ -70,6 +70,7 @@ class HTTPProxyHandler:
         self._transport: Transport = transport or SessionTransport(request_options)
         self._error_handler = error_handler
         self._raises_for_status = raises_for_status
+        self._passes_on = transport is not None and not raises_for_status
         self._middlewares = tuple(middlewares or ())
         self._chain = Chain(self._middlewares)
         mark_as_coroutine_function(self)
@@ -102,6 +103,9 @@ class HTTPProxyHandler:
         """
         if self._rewrite is not None:
             ctx.request.path = self._rewrite(ctx.request.path)
+        if self._passes_on and self._chain.is_empty:
+            ctx.response = response = await self._transport.send(ctx)
+            return response
         try:
             await self._chain.run(ctx, self._send)
             if not ctx.has_response:

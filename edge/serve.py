@@ -18,8 +18,9 @@ from edge.context import ProxyContext, ProxyRequest, ProxyResponse
 from edge.errors import EdgeError
 from edge.exchange import Exchange
 from edge.head import read_target
-from edge.headers import REQUEST_ID, Origin, Received, TrustedProxies, origin_of, request_headers
+from edge.headers import REQUEST_ID, TrustedProxies, fields_of_request, new_identifiers
 from edge.proxy import HTTPProxyHandler
+from edge.repeated import RepeatedFields
 from edge.router import DynamicRouter, Miss
 from edge.transport import UpstreamConnection
 from edge.tunnel import Tunnel
@@ -43,7 +44,7 @@ class Served:
     """
 
     exchange: Exchange
-    origin: Origin
+    client: str
     started_s: float
     ctx: ProxyContext | None = None
     error: EdgeError | None = None
@@ -70,16 +71,27 @@ class EdgeService:
 
     async def serve(self, connection: ClientConnection, exchange: Exchange) -> None:
         """Answer one request; ConnectionError when the client is gone, and cancelled when it goes meanwhile."""
-        origin = origin_of(Received(exchange.headers, exchange.remote, exchange.scheme, exchange.host), self._trusted)
-        exchange.request_id = origin.request_id
-        served = Served(exchange, origin, self._now_s())
+        repeated = connection.repeated
+        if repeated is None or repeated.raw != exchange.raw_headers:
+            repeated = connection.repeated = RepeatedFields(exchange, self._trusted)
+        request_id, traceparent = new_identifiers()
+        exchange.request_id = request_id = repeated.origin.request_id or request_id
+        served = Served(exchange, repeated.origin.client, self._now_s())
         try:
-            entry, request = self._match(exchange, origin)
+            host, path, query_string = read_target(exchange)
+            found = self._router.match(host, path, exchange.method, exchange.headers, query_string)
+            if isinstance(found, Miss):
+                raise _refusal(found)
+            entry: RouteEntry = found.entry
             connection.belong_to(entry.tenant)
+            identifiers = request_id, repeated.origin.traceparent or traceparent
+            headers = fields_of_request(repeated.lasting, identifiers, entry.tenant, entry.route)
+            request = ProxyRequest(exchange, path, query_string, headers)
+            request.remote = served.client
             ctx = served.ctx = entry.handler.begin(request)
-            ctx.tenant, ctx.route, ctx.request_id = entry.tenant, entry.route, origin.request_id
+            ctx.tenant, ctx.route, ctx.request_id = entry.tenant, entry.route, request_id
             response = await entry.handler.handle(ctx)
-            response.headers[REQUEST_ID] = origin.request_id
+            response.headers[REQUEST_ID] = request_id
             if response.upgraded is None:
                 await exchange.respond(response)
             else:
@@ -89,31 +101,19 @@ class EdgeService:
             await exchange.refuse(error)
         except web.HTTPException as answer:  # a middleware's early answer, in the toolkit's manner
             response = ProxyResponse.of(answer.status, answer.headers, (answer.text or "").encode())
-            response.headers[REQUEST_ID] = origin.request_id
+            response.headers[REQUEST_ID] = request_id
             await exchange.respond(response)
         except (ConnectionError, asyncio.CancelledError):
             served.is_client_gone = True
             raise
         except Exception:
-            log.exception("request %s failed", origin.request_id)
+            log.exception("request %s failed", request_id)
             served.error = EdgeError("internal")
             await exchange.refuse(served.error)
         finally:
             if served.ctx is not None:
                 served.ctx.run_deferred()
             self._observe(served)
-
-    def _match(self, exchange: Exchange, origin: Origin) -> tuple[RouteEntry, ProxyRequest]:
-        """Find the route of a request; EdgeError for a head that must not be served and for what nobody serves."""
-        host, path, query_string = read_target(exchange)
-        found = self._router.match(host, path, exchange.method, exchange.headers, query_string)
-        if isinstance(found, Miss):
-            raise _refusal(found)
-        entry: RouteEntry = found.entry
-        headers = request_headers(exchange.headers, origin, entry.tenant, entry.route)
-        request = ProxyRequest(exchange, path, query_string, headers)
-        request.remote = origin.client
-        return entry, request
 
     async def _run_tunnel(self, connection: ClientConnection, exchange: Exchange, response: ProxyResponse) -> None:
         """Pass the target's 101 on, then bytes both ways until one side ends."""

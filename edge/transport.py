@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 
 from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_parser import HttpResponseParser
 
 from edge.answer import Answer, Head, UpstreamError
 from edge.errors import EdgeError
@@ -41,6 +42,7 @@ class UpstreamConnection(BaseProtocol):
         "_is_aborted",
         "_last_byte_at_s",
         "_on_idle",
+        "_spare_parser",
         "_timer",
         "_tls",
         "idle_since_s",
@@ -66,6 +68,7 @@ class UpstreamConnection(BaseProtocol):
         self._head_due_s = NEVER_S
         self._idle_timeout_s = NEVER_S
         self._tls: ssl.SSLObject | None = None
+        self._spare_parser: HttpResponseParser | None = None
         self.idle_since_s = 0.0
         self.is_reused = False
         self.tunnel: Tunnel | None = None
@@ -74,7 +77,8 @@ class UpstreamConnection(BaseProtocol):
 
     def begin(self, method: str, *, asks_upgrade: bool) -> None:
         """Get ready for the answer to a request with this method; call before writing the first byte."""
-        self._answer = Answer(self, method, asks_upgrade=asks_upgrade)
+        spare, self._spare_parser = self._spare_parser, None
+        self._answer = Answer(self, method, asks_upgrade=asks_upgrade, parser=None if method == "HEAD" else spare)
         self._parser = self._answer.parser
 
     def write(self, data: bytes) -> None:
@@ -128,7 +132,9 @@ class UpstreamConnection(BaseProtocol):
         self._head_due_s = self._idle_timeout_s = NEVER_S
         if self.transport is None:
             return
-        if self.is_usable() and self._answer is not None and self._answer.is_clean:
+        answer = self._answer
+        if self.is_usable() and answer is not None and answer.is_clean:
+            self._spare_parser = answer.reusable_parser
             self._answer = self._parser = None
             self.idle_since_s = self._loop.time()
             self._on_idle(self)
@@ -207,6 +213,11 @@ class UpstreamConnection(BaseProtocol):
         elif self._answer is not None:
             self._end_answer(self._answer)
         super().connection_lost(exc)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        # A stream asks for this with every piece that is read of it; mostly nobody has paused.
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def resume_writing(self) -> None:
         super().resume_writing()

@@ -9,7 +9,9 @@ MEASUREMENTS = {
     "propagation": "how long from a commit until every worker of a node serves it",
     "bodies": "a gigabyte each way: identical, and in flat memory",
     "lookup": "what a match costs with 10, 1,000 and 100,000 domains",
+    "compare": "what a request costs beside nginx, HAProxy, Caddy, Envoy, nginx with Lua, and aiorp",
 }
+PACKAGES = {"compare": "compare.command"}  # those of more than one file, and where theirs begins
 
 
 def main(argv: list[str]) -> int:
@@ -19,7 +21,7 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"usage: python -m loadtest NAME [OPTION...]\n\n{names}\n")
         return 2
     # Each is a program of its own, so that measuring one thing does not import what another needs.
-    measurement = importlib.import_module(f"loadtest.{argv[0]}")
+    measurement = importlib.import_module(f"loadtest.{PACKAGES.get(argv[0], argv[0])}")
     return int(measurement.main(argv[1:]) or 0)
 
 

@@ -46,8 +46,8 @@ def _record(served: Served, duration_s: float) -> AccessRecord:
     identity = None if ctx is None else ctx.identity
     return AccessRecord(
         started_at_s=time.time() - duration_s,
-        request_id=served.origin.request_id,
-        remote=served.origin.client,
+        request_id=exchange.request_id,
+        remote=served.client,
         method=exchange.method,
         host=exchange.host,
         path=target if target.startswith("/") else without_authority(target),

@@ -61,7 +61,9 @@ def test_a_hop_by_hop_field_stays_behind_both_ways(name: str) -> None:
     assert list(strip_answer_headers(headers)) == ["Accept"]
 
 
-@pytest.mark.parametrize("name", ["Expect", "Content-Length"])
+@pytest.mark.parametrize(
+    "name", ["Expect", "Content-Length", "Content_Length", "Transfer_Encoding", "Proxy_Connection"]
+)
 def test_what_the_edge_answers_or_frames_itself_is_not_forwarded(name: str) -> None:
     assert not strip_request_headers(fields((name, "1")), is_edge=True)
 

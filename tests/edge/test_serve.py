@@ -90,7 +90,7 @@ async def test_whatever_a_middleware_does_the_client_gets_one_answer(
     assert body in answer.body.decode()
     assert "secret-value" not in answer.body.decode()
     assert len(seen) == 1
-    assert answer.headers["x-request-id"] == seen[0].origin.request_id
+    assert answer.headers["x-request-id"] == seen[0].exchange.request_id
     assert seen[0].exchange.status == status
 
 

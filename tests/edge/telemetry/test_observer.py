@@ -10,7 +10,6 @@ from yarl import URL
 from edge.context import Identity, ProxyContext, ProxyRequest
 from edge.errors import EdgeError
 from edge.exchange import Exchange
-from edge.headers import Received, origin_of
 from edge.serve import Served
 from edge.telemetry.access_log import AccessRecord
 from edge.telemetry.counters import Counters
@@ -31,6 +30,7 @@ class Kept:
 class Nowhere:
     peer: str | None = "192.0.2.1"
     scheme = "http"
+    writing_paused = False
 
     def write(self, data: bytes) -> None:
         raise AssertionError("nothing is written here")
@@ -48,8 +48,7 @@ def served(target: str = "/a?key=secret", status: int = 200) -> Served:
     exchange = Exchange(Nowhere(), message, EMPTY_PAYLOAD)
     exchange.status = status
     exchange.bytes_sent = 120
-    origin = origin_of(Received(headers, "192.0.2.1", "http", "shop.acme.com"))
-    return Served(exchange, origin, started_s=10.0)
+    return Served(exchange, "192.0.2.1", started_s=10.0)
 
 
 def known(one: Served) -> ProxyContext:

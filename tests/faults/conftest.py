@@ -1,0 +1,26 @@
+"""An edge before an origin that writes down what reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from tests.fakes.edges import RunningEdge, running_edge
+from tests.fakes.recorder import Recorder, running_recorder
+from tests.fakes.verdicts import to_acme
+
+
+@pytest_asyncio.fixture
+async def recorder() -> AsyncIterator[Recorder]:
+    """The target of `edge`."""
+    async with running_recorder() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def edge(redis_url: str, recorder: Recorder) -> AsyncIterator[RunningEdge]:
+    """A whole edge worker whose one tenant, acme, has the domain shop.test."""
+    async with running_edge(redis_url) as running:
+        await running.put(to_acme(recorder.url))
+        yield running
