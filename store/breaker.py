@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 FAILURES_TO_OPEN = 5
 PROBE_EVERY_S = 1.0
+ONE_MOMENT_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,5 +41,10 @@ def may_try(breaker: Breaker, now_s: float) -> tuple[bool, Breaker]:
 
 
 def after_failure(breaker: Breaker, now_s: float) -> Breaker:
-    """Return the breaker after a call that failed at `now_s`."""
-    return Breaker(breaker.failures + 1, now_s + PROBE_EVERY_S)
+    """Return the breaker after a call that failed at `now_s`.
+
+    Calls that fail at one moment, as all do that waited on one connection, are one failure: a single late reply must
+    not close Redis to everybody for a second.
+    """
+    is_another = now_s + PROBE_EVERY_S - breaker.probe_at_s >= ONE_MOMENT_S
+    return Breaker(breaker.failures + is_another, now_s + PROBE_EVERY_S)

@@ -76,6 +76,9 @@ class Client:
         A script that writes must bear being sent twice with the same arguments, or have the role `data`.
         Raises StoreUnavailable (ambiguous when a write's answer is missing), StoreRefused.
         """
+        if isinstance(self._link, Lane):  # the request path: one try, and no call more than it takes
+            self._check_open()
+            return await self._link.run(script, keys, args, self._patience.answer_s, is_write=is_write)
         return await self.converse(lambda ask: ask_script(ask, script, keys, args), is_write=is_write)
 
     async def ask(self, *args: Argument, is_write: bool = False) -> Any:

@@ -25,7 +25,6 @@ class Nowhere:
     peer: str | None = "192.0.2.1"
     scheme = "http"
     writing_paused = False
-    writing_paused = False
 
     def write(self, data: bytes) -> None:
         raise AssertionError("nothing is answered here")

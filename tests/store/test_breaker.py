@@ -37,3 +37,11 @@ def test_it_opens_with_the_fifth_failure_in_a_row() -> None:
 
 def test_a_failed_probe_puts_the_next_one_off_by_a_second() -> None:
     assert after_failure(Breaker(5, 11.0), 11.0) == Breaker(6, 12.0)
+
+
+def test_what_fails_at_one_moment_is_one_failure() -> None:
+    breaker = CLOSED
+    for n in range(100):
+        breaker = after_failure(breaker, 10.0 + n / 100_000)
+    assert breaker.failures == 1
+    assert after_failure(breaker, 10.05).failures == 2
