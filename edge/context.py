@@ -88,6 +88,8 @@ class ProxyContext:
     _identity: Identity | None = None
     _deferred: list[Callable[[], None]] | None = None
     error: BaseException | None = None
+    answer_fields: tuple[tuple[str, str], ...] = ()
+    """What the edge adds to the answer, whoever gives it: the target, a middleware, or the edge by an error."""
     match_info: Mapping[str, str] = MappingProxyType({})
     request_id = ""
     route = ""

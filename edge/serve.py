@@ -92,23 +92,27 @@ class EdgeService:
             ctx.tenant, ctx.route, ctx.request_id = entry.tenant, entry.route, request_id
             response = await entry.handler.handle(ctx)
             response.headers[REQUEST_ID] = request_id
+            if ctx.answer_fields:
+                response.headers.update(ctx.answer_fields)
             if response.upgraded is None:
                 await exchange.respond(response)
             else:
                 await self._run_tunnel(connection, exchange, response)
         except EdgeError as error:
             served.error = error
+            error.headers = (*error.headers, *_added(served))
             await exchange.refuse(error)
         except web.HTTPException as answer:  # a middleware's early answer, in the toolkit's manner
             response = ProxyResponse.of(answer.status, answer.headers, (answer.text or "").encode())
             response.headers[REQUEST_ID] = request_id
+            response.headers.update(_added(served))
             await exchange.respond(response)
         except (ConnectionError, asyncio.CancelledError):
             served.is_client_gone = True
             raise
         except Exception:
             log.exception("request %s failed", request_id)
-            served.error = EdgeError("internal")
+            served.error = EdgeError("internal", headers=_added(served))
             await exchange.refuse(served.error)
         finally:
             if served.ctx is not None:
@@ -128,6 +132,10 @@ class EdgeService:
             tunnel.close()
             response.abort()
             exchange.bytes_sent += tunnel.bytes_from_upstream
+
+
+def _added(served: Served) -> tuple[tuple[str, str], ...]:
+    return () if served.ctx is None else served.ctx.answer_fields
 
 
 def _refusal(miss: Miss) -> EdgeError:

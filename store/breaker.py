@@ -46,5 +46,6 @@ def after_failure(breaker: Breaker, now_s: float) -> Breaker:
     Calls that fail at one moment, as all do that waited on one connection, are one failure: a single late reply must
     not close Redis to everybody for a second.
     """
-    is_another = now_s + PROBE_EVERY_S - breaker.probe_at_s >= ONE_MOMENT_S
-    return Breaker(breaker.failures + is_another, now_s + PROBE_EVERY_S)
+    if breaker.failures and not breaker.is_open and now_s + PROBE_EVERY_S < breaker.probe_at_s + ONE_MOMENT_S:
+        return breaker
+    return Breaker(breaker.failures + 1, now_s + PROBE_EVERY_S)

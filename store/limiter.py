@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from store import keys
 from store.breaker import CLOSED, after_failure, may_try
@@ -23,7 +23,7 @@ CLOSED_RETRY_S = 1.0
 MAX_LOCAL_ARRIVALS = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Take:
     """One limit a request is to be counted against: `count` per `period_s`, `burst` at once; `key` is the caller's."""
 
@@ -36,8 +36,7 @@ class Take:
     cost: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class LimitState:
+class LimitState(NamedTuple):
     """Where one limit stands after the decision; `admitted` is this limit's own vote."""
 
     name: str
@@ -49,8 +48,7 @@ class LimitState:
     admitted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Whether the request may go on; if not, `retry_after_s` says when it could. `source` says who counted."""
 
     admitted: bool
@@ -96,16 +94,18 @@ class Limiter:
             return Decision(True, (), 0.0, "store")
         paces = [pace(take.count, take.period_s, take.burst, take.cost) for take in takes]
         names = [keys.limit(tenant, take.name, take.key) for take in takes]
-        is_tried, self._breaker = may_try(self._breaker, self._now())
-        if not is_tried:
-            return self._without_store(takes, names)
-        args = [argument for each in paces for argument in each.arguments]
+        if self._breaker is not CLOSED:
+            is_tried, self._breaker = may_try(self._breaker, self._now())
+            if not is_tried:
+                return self._without_store(takes, names)
+        args = paces[0].arguments if len(paces) == 1 else [argument for each in paces for argument in each.arguments]
         try:
             reply = await self._client.run(script("gcra"), names, args, is_write=True)
         except StoreError:
             self._breaker = after_failure(self._breaker, self._now())
             return self._without_store(takes, names)
-        self._breaker = CLOSED
+        if self._breaker is not CLOSED:
+            self._breaker = CLOSED
         ahead = list(zip(reply[2::2], reply[3::2], strict=True))
         return _decision(takes, paces, ahead, is_taken=reply[0] == 1, source="store")
 
@@ -136,18 +136,11 @@ def _decision(
 ) -> Decision:
     states, retry_us = [], 0
     for take, of, before in zip(takes, paces, ahead, strict=True):
-        wait = wait_us(before, of)
-        after = stepped(before, of) if is_taken else before
-        retry_us = max(retry_us, wait)
-        states.append(
-            LimitState(
-                name=take.name,
-                limit=take.count,
-                period_s=take.period_s,
-                burst=take.burst,
-                remaining=remaining(after, of),
-                reset_after_s=after[0] / US_PER_S,
-                admitted=wait == 0,
-            )
-        )
+        after = stepped(before, of)
+        fits = after <= of.slack
+        if not is_taken:
+            retry_us = max(retry_us, wait_us(before, of))
+            after = before
+        left, reset_s = remaining(after, of), after[0] / US_PER_S
+        states.append(LimitState(take.name, take.count, take.period_s, take.burst, left, reset_s, fits))
     return Decision(is_taken, tuple(states), 0.0 if is_taken else retry_us / US_PER_S, source)

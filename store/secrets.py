@@ -115,15 +115,22 @@ def _new(prefix: str) -> NewKey:
 
 
 def _parse(prefix: str, text: str) -> ParsedKey | None:
-    if len(text) != TEXT_CHARS:
+    key_id = key_id_of(text, prefix)
+    return None if key_id is None or not has_valid_checksum(text) else ParsedKey(key_id, hash_secret(text))
+
+
+def key_id_of(text: str, prefix: str = API_KEY_PREFIX) -> str | None:
+    """Return the id in a text that has the form of a key, or None; its checksum is not looked at."""
+    at = len(prefix) + 1 + ID_CHARS
+    if len(text) != TEXT_CHARS or not text.startswith(f"{prefix}_") or text[at] != "_":
         return None
-    given, _, rest = text.partition("_")
-    key_id, _, tail = rest.partition("_")
-    if given != prefix or len(key_id) != ID_CHARS or not (_BASE62.issuperset(key_id) and _BASE62.issuperset(tail)):
-        return None
-    if _checksum(text[:-CHECKSUM_CHARS]) != text[-CHECKSUM_CHARS:]:
-        return None
-    return ParsedKey(key_id, hash_secret(text))
+    key_id = text[len(prefix) + 1 : at]
+    return key_id if key_id.isascii() and key_id.isalnum() else None
+
+
+def has_valid_checksum(text: str) -> bool:
+    """Whether a text that has the form of a key was made by us: whoever mistypes a key costs no look-up."""
+    return _BASE62.issuperset(text.replace("_", "", 2)) and _checksum(text[:-CHECKSUM_CHARS]) == text[-CHECKSUM_CHARS:]
 
 
 def _random_text(chars: int) -> str:

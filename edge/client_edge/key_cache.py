@@ -33,6 +33,11 @@ class KeyCache:
         self._generations: dict[str, int] = {}
         self._asked: dict[tuple[str, str], asyncio.Task[ApiKeyRecord | None]] = {}
 
+    def known(self, tenant: str, key_id: str) -> ApiKeyRecord | None:
+        """Give the record of a key that is known here, None for any other."""
+        slot = self._known.get((tenant, key_id))
+        return slot[1] if slot is not None and slot[0] == self._generations.get(tenant, 0) else None
+
     async def get(self, tenant: str, key_id: str) -> ApiKeyRecord | None:
         """Give the record of a key, None when the tenant has no such key; StoreError when nobody can tell."""
         name = (tenant, key_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from edge.addresses import subscriber_of
@@ -40,28 +40,24 @@ def take_limits(
     `on_store_loss: closed` cannot be counted.
     """
     makers = [_take_maker(named, route) for named in limits]
-    policy = policy_field([named.limit for named in limits], [named.name for named in limits])
+    policy_pair = POLICY, policy_field([named.limit for named in limits], [named.name for named in limits])
 
-    async def check(ctx: ProxyContext) -> AsyncIterator[None]:
+    async def check(ctx: ProxyContext) -> None:
         decision = await limiter.take(tenant, [make(ctx) for make in makers])
         by_source = counters.limits_admitted if decision.admitted else counters.limits_refused
         by_source[decision.source] += 1
-        fields = ((POLICY, policy), (STATE, state_field(decision.states))) if decision.states else ((POLICY, policy),)
+        states = decision.states
+        ctx.answer_fields = (policy_pair, (STATE, state_field(states))) if states else (policy_pair,)
         if not decision.admitted:
-            raise _refusal(decision, fields)
-        yield
-        if isinstance(ctx.error, EdgeError):
-            ctx.error.headers = (*ctx.error.headers, *fields)
-        elif ctx.has_response:
-            ctx.response.headers.update(fields)
+            raise _refusal(decision)
 
     return check
 
 
-def _refusal(decision: Decision, fields: tuple[tuple[str, str], ...]) -> EdgeError:
+def _refusal(decision: Decision) -> EdgeError:
     if decision.source == "closed":
         return EdgeError("store_down", "a limit that is closed without its store", retry_after_s=decision.retry_after_s)
-    return EdgeError("rate_limited", headers=fields, retry_after_s=decision.retry_after_s)
+    return EdgeError("rate_limited", retry_after_s=decision.retry_after_s)
 
 
 def policy_field(limits: Sequence[RateLimit], names: Sequence[str]) -> str:

@@ -1,18 +1,21 @@
 """One JSON line per request, written off the request path.
 
-A request only appends a record to a list; a thread turns records into lines and writes them, every second or when
-enough have come. If writing is slower than the requests, records are dropped and counted, never waited for. A line
-has the path but not the query, which may hold a credential, and JSON escapes every control character.
+A request only adds its line to a list; a thread writes them, every second or when enough have come. It does nothing
+else: while a thread runs Python, requests wait for the interpreter. If writing is slower than the requests, lines are
+dropped and counted, never waited for. A line has the path but not the query, which may hold a credential, and JSON
+escapes every control character.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -25,6 +28,7 @@ CLOSE_S = 2.0
 
 # A pipe takes 4096 bytes at once or not at all (POSIX PIPE_BUF), so lines of several workers never mix.
 MAX_WRITE_BYTES = 4096
+MAX_BLOCK_BYTES = 256 * 1024  # to a file
 MAX_TEXT_CHARS = 512
 MAX_TEXT_CHARS_WHEN_LONG = 48  # eleven texts of which each character is escaped to six still fit
 
@@ -86,13 +90,14 @@ class FileLog:
     def __init__(self, fd: int) -> None:
         self.dropped = 0
         self._fd = fd
-        self._pending: list[AccessRecord] = []
+        self._most_bytes = MAX_BLOCK_BYTES if stat.S_ISREG(os.fstat(fd).st_mode) else MAX_WRITE_BYTES
+        self._pending: list[bytes] = []
         self._writing = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._batches: SimpleQueue[list[AccessRecord] | None] = SimpleQueue()
+        self._batches: SimpleQueue[list[bytes] | None] = SimpleQueue()
         # A daemon: a log whose reader has stopped reading must not keep the process from ending.
         Thread(target=self._write_batches, name="access-log", daemon=True).start()
 
@@ -102,7 +107,7 @@ class FileLog:
         if waiting + self._writing >= MAX_PENDING_RECORDS:
             self.dropped += 1
             return
-        self._pending.append(record)
+        self._pending.append(line_of(record))
         if waiting + 1 >= FLUSH_RECORDS:
             self._flush()
         elif self._timer is None:
@@ -131,8 +136,8 @@ class FileLog:
         self._pending = []
 
     def _write_batches(self) -> None:
-        while (records := self._batches.get()) is not None:
-            lost = _write_lines(self._fd, records)
+        while (lines := self._batches.get()) is not None:
+            lost = _write_lines(self._fd, lines, self._most_bytes)
             with suppress(RuntimeError):  # the loop was closed meanwhile: nobody is left to be told
                 self._loop.call_soon_threadsafe(self._written, lost)
 
@@ -163,26 +168,47 @@ def line_of(record: AccessRecord) -> bytes:
 
 
 def _render(record: AccessRecord, most_chars: int) -> bytes:
-    at = datetime.fromtimestamp(record.started_at_s, UTC).isoformat(timespec="milliseconds")
-    shown: dict[str, object] = {"at": at.replace("+00:00", "Z")}
-    for name, value in record._asdict().items():
-        if isinstance(value, str):
-            if value:
-                shown[name] = value[:most_chars]
-        elif name.endswith("_s"):
-            if value is not None and name != "started_at_s":
-                shown[name.removesuffix("s") + "ms"] = round(value * 1000, 3)
-        elif name != "attempts" or value > 1:
-            shown[name] = value
-    return json.dumps(shown, separators=(",", ":")).encode() + b"\n"
+    # By hand, as it is done for every request: `json.dumps` of a dictionary costs five times as much.
+    second = int(record.started_at_s)
+    at = f"{_spelt(second)}.{int((record.started_at_s - second) * 1000):03d}Z"
+    return (
+        f'{{"at":"{at}","request_id":{_quoted(record.request_id[:most_chars])}'
+        f',"remote":{_quoted(record.remote[:most_chars])},"method":{_quoted(record.method[:most_chars])}'
+        f',"host":{_quoted(record.host[:most_chars])},"path":{_quoted(record.path[:most_chars])}'
+        f',"has_query":{"true" if record.has_query else "false"},"status":{record.status}'
+        f',"duration_ms":{record.duration_s * 1000:.3f}'
+        f',"received_bytes":{record.received_bytes},"sent_bytes":{record.sent_bytes}'
+        f"{_optional(record, most_chars)}}}\n"
+    ).encode("ascii")
 
 
-def _write_lines(fd: int, records: Sequence[AccessRecord]) -> int:
-    """Write the records and return how many could not be written; a log that is full or gone stops nobody."""
+def _optional(record: AccessRecord, most_chars: int) -> str:
+    told = [
+        f',"{name}":{_quoted(value[:most_chars])}'
+        for name, value in zip(_OPTIONAL_TEXTS, record[11:17], strict=True)
+        if value
+    ]
+    if record.attempts > 1:
+        told.append(f',"attempts":{record.attempts}')
+    if record.upstream_s is not None:
+        told.append(f',"upstream_ms":{record.upstream_s * 1000:.3f}')
+    return "".join(told)
+
+
+_OPTIONAL_TEXTS = ("tenant", "route", "subject", "error", "detail", "target")
+
+
+@lru_cache(maxsize=4)
+def _spelt(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
+
+
+def _write_lines(fd: int, lines: Sequence[bytes], most_bytes: int) -> int:
+    """Write the lines and return how many could not be written; a log that is full or gone stops nobody."""
     block: list[bytes] = []
     size = lost = 0
-    for line in map(line_of, records):
-        if size + len(line) > MAX_WRITE_BYTES and block:
+    for line in lines:
+        if size + len(line) > most_bytes and block:
             lost += _write_block(fd, block)
             block, size = [], 0
         block.append(line)

@@ -31,7 +31,7 @@ class Hello:
     """A transport whose target always says hello."""
 
     async def send(self, ctx: ProxyContext) -> ProxyResponse:
-        return ProxyResponse.of(200, {"Content-Type": "text/plain"}, b"hello")
+        return ProxyResponse.of(200, {"Content-Type": "text/plain", "Content-Language": "theirs"}, b"hello")
 
 
 @asynccontextmanager
@@ -54,11 +54,15 @@ async def serving(middleware: Callable[[ProxyContext], Any]) -> AsyncIterator[tu
 
 
 async def ask(port: int, host: str = "shop.test") -> Answer:
+    return Answer.parse(await ask_raw(port, host))
+
+
+async def ask_raw(port: int, host: str = "shop.test") -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     data = await asyncio.wait_for(reader.read(), 5)
     writer.close()
-    return Answer.parse(data)
+    return data
 
 
 def teapot(ctx: ProxyContext) -> None:
@@ -92,6 +96,21 @@ async def test_whatever_a_middleware_does_the_client_gets_one_answer(
     assert len(seen) == 1
     assert answer.headers["x-request-id"] == seen[0].exchange.request_id
     assert seen[0].exchange.status == status
+
+
+@pytest.mark.parametrize("then", [nothing, teapot, full, bug])
+async def test_what_the_edge_adds_to_an_answer_is_on_every_one_in_the_place_of_the_targets_own(
+    then: Callable[[ProxyContext], Any],
+) -> None:
+    def limited(ctx: ProxyContext) -> None:
+        ctx.answer_fields = (("RateLimit", '"one";r=1;t=1'), ("Content-Language", "ours"))
+        then(ctx)
+
+    async with serving(limited) as (port, _):
+        data = await ask_raw(port)
+    assert data.count(b'\r\nRateLimit: "one";r=1;t=1\r\n') == 1
+    assert data.count(b"\r\nContent-Language: ours\r\n") == 1
+    assert b"theirs" not in data
 
 
 async def test_what_was_deferred_is_called_whatever_becomes_of_the_request() -> None:

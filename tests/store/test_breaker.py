@@ -45,3 +45,11 @@ def test_what_fails_at_one_moment_is_one_failure() -> None:
         breaker = after_failure(breaker, 10.0 + n / 100_000)
     assert breaker.failures == 1
     assert after_failure(breaker, 10.05).failures == 2
+
+
+def test_what_fails_all_the_time_opens_it_however_close_together() -> None:
+    breaker, now_s = CLOSED, 10.0
+    while not breaker.is_open:
+        breaker = after_failure(breaker, now_s)
+        now_s += 0.0005
+    assert now_s < 10.1
