@@ -7,13 +7,16 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SHELL := /bin/bash
 
-.PHONY: demo test lint format lock
+.PHONY: demo test fuzz lint format lock
 
 demo: $(READY) ## a whole Portico on loopback; make demo ARGS="--port 9080"
 	@exec $(BIN)/portico dev $(ARGS)
 
 test: $(READY) ## the whole test suite; make test ARGS="tests/store -k limiter"
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+fuzz: $(READY) ## strange bytes for an hour, new ones each time; make fuzz ARGS="--seconds 600 --only answers"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: $(READY) ## format, style, types
 	$(BIN)/ruff format --check .

@@ -131,6 +131,8 @@ class Answer:
         if self.message is not None:
             self._surplus = True  # a second answer to one request: whatever it says, this connection is over
             return
+        if not 100 <= message.code <= 599:
+            raise protocol_error("a status that is none")
         if message.code < 200 and message.code != 101:
             self._interim_answers += 1
             if self._interim_answers > MAX_INTERIM_ANSWERS:

@@ -165,9 +165,15 @@ class ClientConnection(RequestHandler):
             and self._tunnel is None
         ):
             return True
-        if exchange.parse_error is not None or not payload.is_eof():
+        if self._may_be_talking(message, payload):
             await self._linger()
         return False
+
+    def _may_be_talking(self, message: Any, payload: StreamReader) -> bool:
+        """Say whether the client may still be sending, as it does not know or has not said that this is the end."""
+        if self._tunnel is not None or self._close:
+            return False
+        return not (isinstance(message, RawRequestMessage) and message.should_close and payload.is_eof())
 
     async def _wait_for_message(self) -> None:
         self._waiter = self._loop.create_future()
@@ -275,6 +281,12 @@ class ClientConnection(RequestHandler):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def _end_idleness(self) -> None:
+        """Leave a head that has begun to its own deadline."""
+        if self._keepalive_handle is not None:
+            self._keepalive_handle.cancel()
+            self._keepalive_handle = None
+
     def _process_keepalive(self) -> None:
         was_open = not self._force_close
         super()._process_keepalive()
@@ -316,6 +328,7 @@ class ClientConnection(RequestHandler):
             return
         super().data_received(data)
         if not self._messages:
+            self._end_idleness()
             self._head.received(len(data))
         elif self._head.is_running:
             self._head.end()

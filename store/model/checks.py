@@ -150,9 +150,13 @@ def _rewrite(place: Loc, rewrite: RouteRewrite) -> Iterator[Found]:
         yield Found((*place, "to"), f"is required with {given[0].field}")
     elif rewrite.from_path is not None and (not rewrite.to.startswith("/") or "\\" in rewrite.to):
         yield Found((*place, "to"), "expected a path that begins with '/'")
+    elif rewrite.from_path is not None and _ODD_SEGMENT.search(rewrite.to):
+        yield Found((*place, "to"), "a target's path has no empty segments, and none that is '.' or '..'")
     elif rewrite.pattern is not None:
         yield from _replacement((*place, "to"), rewrite.pattern, rewrite.to)
 
+
+_ODD_SEGMENT = re.compile(r"//|/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 
 # A group's number or name; three octal digits would be a character to the library that expands them.
 _GROUP = re.compile(r"\\(?:(?![0-7]{3})([1-9][0-9]?)|g<(\w+)>|(.?))", re.ASCII)

@@ -25,6 +25,12 @@ async def test_an_answer_is_clean_when_its_last_byte_was_the_last_received() -> 
     assert answer.is_clean
 
 
+@pytest.mark.parametrize("status", [b"099", b"600", b"700", b"999"])
+async def test_a_status_that_is_none_is_no_answer(status: bytes) -> None:
+    with pytest.raises(UpstreamError, match="upstream_protocol"):
+        answer_to().feed(b"HTTP/1.1 " + status + b" X\r\nContent-Length: 0\r\n\r\n")
+
+
 @pytest.mark.parametrize(
     "pieces",
     [

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -98,6 +99,17 @@ async def test_a_connection_that_says_nothing_is_closed_without_a_word() -> None
     async with running() as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await read_all(reader) == b""
+        writer.close()
+
+
+async def test_a_head_that_has_begun_is_given_its_own_time_however_short_idleness_is() -> None:
+    limits = replace(LIMITS, keepalive_timeout_s=0.2, head_timeout_s=0.4)
+    async with running(limits) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n0")
+        writer.write(b"GET / HT")
+        assert (await read_all(reader)).startswith(b"HTTP/1.1 408 ")
         writer.close()
 
 

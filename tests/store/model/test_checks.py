@@ -112,6 +112,9 @@ def test_a_rule_for_what_is_the_edges_own_is_refused(rules: dict[str, Any], line
     assert faults_in(with_route(headers=rules)) == lines
 
 
+ODD_SEGMENT = "routes[0].rewrite.to: a target's path has no empty segments, and none that is '.' or '..'"
+
+
 @pytest.mark.parametrize(
     ("rewrite", "lines"),
     [
@@ -124,6 +127,10 @@ def test_a_rule_for_what_is_the_edges_own_is_refused(rules: dict[str, Any], line
         ({"regex": "a"}, ["routes[0].rewrite.to: is required with regex"]),
         ({"from": "/a", "to": "b"}, ["routes[0].rewrite.to: expected a path that begins with '/'"]),
         ({"from": "/a", "to": "/\\1"}, ["routes[0].rewrite.to: expected a path that begins with '/'"]),
+        ({"from": "/a", "to": "//x"}, [ODD_SEGMENT]),
+        ({"from": "/a", "to": "/../x"}, [ODD_SEGMENT]),
+        ({"from": "/a", "to": "/x/%2E%2e"}, [ODD_SEGMENT]),
+        ({"from": "/a", "to": "/x/."}, [ODD_SEGMENT]),
         ({"regex": r"^/v(\d+)/", "to": r"/\2"}, ["routes[0].rewrite.to: the regex has no group 2"]),
         ({"regex": r"^/v(?P<n>\d+)/", "to": r"/\g<m>"}, ["routes[0].rewrite.to: the regex has no group m"]),
         ({"regex": "a", "to": "/\\x41"},
@@ -147,6 +154,7 @@ def test_a_rewrite_that_does_not_say_one_thing_is_refused(rewrite: dict[str, Any
     [
         ({"strip_prefix": "/v1"}, "strip_prefix"),
         ({"from": "/a", "to": "/b"}, "replace"),
+        ({"from": "/a", "to": "/..x/.well-known"}, "replace"),
         ({"regex": r"^/v(\d+)/", "to": "/api/"}, "regex"),
         ({"regex": r"^/v(\d+)/(?P<id>\w+)", "to": r"/api/\g<id>/\1/\g<0>"}, "regex"),
         ({"regex": "x", "to": ""}, "regex"),
