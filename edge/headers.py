@@ -341,4 +341,6 @@ def _quoted(text: str) -> str:
 
 def field_value(text: str) -> str:
     """Make any text fit to be a field's value: what is not visible ASCII is percent-encoded as UTF-8."""
+    if text.isascii() and text.isalnum():
+        return text
     return quote(text, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}%").strip()
