@@ -31,7 +31,7 @@ SessionFactory = Callable[[], ClientSession]
 log = logging.getLogger("portico.edge")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Identity:
     """Who calls, as a `CLIENT_EDGE` check found it: `subject` is what targets and limits know the caller by."""
 

@@ -71,9 +71,7 @@ class UpstreamBody:
         if payload is EMPTY_PAYLOAD:
             data = b""
         elif (
-            len(pieces := payload._buffer) == 1
-            and not payload._buffer_offset
-            and not self._connection._reading_paused
+            len(pieces := payload._buffer) == 1 and not payload._buffer_offset and not self._connection._reading_paused
         ):
             data = pieces.popleft()  # there for the taking: a fifth of what `read_nowait` costs
         else:

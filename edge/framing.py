@@ -7,8 +7,8 @@ so a message that two parsers could read differently never leaves the edge.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from aiohttp.http_writer import _serialize_headers
 from multidict import CIMultiDict
@@ -31,8 +31,7 @@ class Framing(Enum):
     UNTIL_CLOSE = "until close"
 
 
-@dataclass(frozen=True, slots=True)
-class BodyPlan:
+class BodyPlan(NamedTuple):
     """How one body is sent; `length_bytes` counts only for SIZED."""
 
     framing: Framing

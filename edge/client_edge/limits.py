@@ -69,9 +69,7 @@ def policy_field(limits: Sequence[RateLimit], names: Sequence[str]) -> str:
 
 def state_field(states: Sequence[LimitState]) -> str:
     """Write where each limit stands: `"per-key";r=50;t=1`, what is left and the seconds until all of it is back."""
-    return ", ".join(
-        f'"{state.name}";r={max(0, state.remaining)};t={math.ceil(state.reset_after_s)}' for state in states
-    )
+    return ", ".join([f'"{each.name}";r={max(0, each.remaining)};t={math.ceil(each.reset_after_s)}' for each in states])
 
 
 def _take_maker(named: NamedLimit, route: str) -> Callable[[ProxyContext], Take]:
