@@ -8,6 +8,7 @@ whose lines end in a bare LF is read (RFC 9112 section 2.2), but leaves such a d
 from __future__ import annotations
 
 import asyncio
+import re
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_parser import HttpResponseParser, RawResponseMessage
@@ -21,11 +22,26 @@ MAX_INTERIM_ANSWERS = 8
 MAX_FIELDS = 128
 MAX_FIELD_BYTES = 16 * 1024
 MAX_HEAD_BYTES = 64 * 1024
+MAX_NAMES = 2048
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MANY_DIGITS = 100  # int() has a bound of its own, and raises beyond it
 _END_OF_HEAD = b"\r\n\r\n"
 _END_OF_CHUNKS = b"\r\n0\r\n\r\n"  # with the line end before it no trailer can look so
 
 _NONE: list[str] = []
+
+
+class _Names(dict[str, bool]):
+    """Whether a text is a field's name (RFC 9110 section 5.6.2), remembered: the same few come all day."""
+
+    def __missing__(self, name: str) -> bool:
+        if len(self) >= MAX_NAMES:
+            self.clear()  # names are the target's to invent; memory is not
+        is_name = self[name] = _TOKEN.fullmatch(name) is not None
+        return is_name
+
+
+_IS_NAME = _Names()
 
 Head = tuple[RawResponseMessage, StreamReader]
 
@@ -218,6 +234,8 @@ def answer_fault(message: RawResponseMessage, *, asks_upgrade: bool) -> str | No
         return "unknown transfer coding"
     if lengths and not _is_length(lengths[0]):
         return "bad Content-Length"
+    if not all([_IS_NAME[name] for name in message.headers]):
+        return "a field name that is none"
     if has_controls("".join(message.headers.values())):
         return "a control character in a field"
     return None

@@ -94,11 +94,16 @@ class DynamicMiddleware:
         del entries[index]
         self._entries = tuple(entries)
 
-    def del_named_handler(self, name_or_middleware: str | Middleware, name: str | None = None) -> bool:
+    def del_named_handler(
+        self, name_or_middleware: str | Middleware, name: str | None = None, overwrite: bool = False
+    ) -> bool:
         """Delete the middleware of that name; True if there was one.
 
-        Also takes (middleware, name), and then deletes it only if it is that middleware.
+        Also takes (middleware, name), and then deletes it only if it is that middleware. With `overwrite` that one is
+        put in the place of the one that has the name, which is what the document of this interface writes so.
         """
+        if overwrite and name is not None and not isinstance(name_or_middleware, str):
+            return self.add_named_handler(name_or_middleware, name)
         expected = None if name is None else name_or_middleware
         index = self._index_of(name_or_middleware if name is None else name)
         if index is None or (expected is not None and self._entries[index].handler is not expected):

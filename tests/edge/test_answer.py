@@ -31,6 +31,12 @@ async def test_a_status_that_is_none_is_no_answer(status: bytes) -> None:
         answer_to().feed(b"HTTP/1.1 " + status + b" X\r\nContent-Length: 0\r\n\r\n")
 
 
+@pytest.mark.parametrize("name", [b"Content-Length ", b"X Y", b"X(", b"X\xc3\xa9", b'"X"'])
+async def test_a_field_whose_name_is_none_is_no_answer(name: bytes) -> None:
+    with pytest.raises(UpstreamError, match="upstream_protocol"):
+        answer_to().feed(b"HTTP/1.1 200 OK\r\n" + name + b": 5\r\n\r\nhello")
+
+
 @pytest.mark.parametrize(
     "pieces",
     [

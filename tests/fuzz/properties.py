@@ -97,7 +97,8 @@ def check_answers(rig: Rig, attack: Attack, heard: Heard) -> None:
             continue
         _check_answer(rig, request, answer, f"{heard} to {attack}")
         is_last = answer.values(b"connection") == [b"close"]
-        if request is None and (why == "end" or at < len(heard.data)):
+        # To nothing but line ends a 408 may be said, as to silence (RFC 9110 section 15.5.9).
+        if request is None and answer.status != 408 and (why == "end" or at < len(heard.data)):
             raise Violation("surplus", f"{heard} to {attack}")
         place += 1
     if not place and heard.ended == "eof" and attack.data.strip(b"\r\n") and not rig.was_late():

@@ -97,7 +97,9 @@ async def test_named_middlewares_are_added_overwritten_and_deleted(capsys: pytes
         dynmw.add_handler(middleware_3)
         assert dynmw.contains_named_handler("special-handler")
 
-        # Overwrite named middleware. The document writes del_named_handler here, where only add_ can be meant.
+        # Overwrite named middleware, as the document writes it; and by the name that one would look for.
+        assert dynmw.del_named_handler(middleware_3, "special-handler", overwrite=True) is True
+        assert dynmw.get_named_handler("special-handler") is middleware_3
         assert dynmw.add_named_handler(middleware_2, "special-handler", overwrite=True) is True
         assert dynmw.add_named_handler(middleware_3, "special-handler", overwrite=False) is False
         await ask("GET", "/")
