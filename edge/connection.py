@@ -25,6 +25,7 @@ from edge.deadlines import HeadDeadline, WriteDeadline
 from edge.errors import EdgeError
 from edge.exchange import Exchange
 from edge.head import MAX_FIELD_BYTES, head_bytes, parse_fault
+from edge.reads import bound_reads
 from edge.repeated import RepeatedFields
 from edge.tunnel import Tunnel, TunnelSink
 from edge.upload import Upload
@@ -314,6 +315,7 @@ class ClientConnection(RequestHandler):
         super().connection_made(transport)
         if self.transport is not None:
             self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
+            bound_reads(self.transport, self)
         self._head.start()
 
     def data_received(self, data: bytes) -> None:

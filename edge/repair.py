@@ -82,3 +82,4 @@ class Repair:
             self._tenancy.miss(item.tenant, item.revision)
         else:
             self._tenancy.apply(Item(item.tenant, item.revision, stored.revision, stored.payload), is_lazy=False)
+            self._tenancy.has_looked_at(item.tenant, item.value)

@@ -74,7 +74,7 @@ class Tenancy:
             return  # only its API keys changed
         self._digests[tenant] = digest
         try:
-            envelope = open_envelope(item.payload)
+            envelope = open_envelope(item.payload, tenant)
             if is_lazy:
                 self._hold_lazily(tenant, item.doc_revision, envelope)
             else:
@@ -88,6 +88,10 @@ class Tenancy:
     def digest(self, tenant: str) -> bytes | None:
         """Tell what the tenant's document came to that was looked at last, None when there was none."""
         return self._digests.get(tenant)
+
+    def has_looked_at(self, tenant: str, digest: bytes) -> None:
+        """Note that what comes to this in the store has been taken over or refused, and need not be fetched again."""
+        self._digests[tenant] = digest
 
     def miss(self, tenant: str, revision: int) -> None:
         """Refuse a document that is gone although no change deleted it; what was served of it stays."""

@@ -16,6 +16,7 @@ from aiohttp.http_parser import HttpResponseParser
 
 from edge.answer import Answer, Head, UpstreamError
 from edge.errors import EdgeError
+from edge.reads import bound_reads
 from edge.telemetry.counters import UpstreamCounters
 from edge.tunnel import Tunnel
 
@@ -181,6 +182,7 @@ class UpstreamConnection(BaseProtocol):
         super().connection_made(transport)
         assert self.transport is not None
         self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
+        bound_reads(self.transport, self)
         self._tls = transport.get_extra_info("ssl_object")
         self._counters.connections += 1
 

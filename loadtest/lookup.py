@@ -84,7 +84,7 @@ def item_of(number: int) -> Item:
             {"name": "public", "path": "/public/*", "upstream": "app"},
         ],
     }
-    return Item(tenant, number + 1, number + 1, encode(TenantRecord(document)))
+    return Item(tenant, number + 1, number + 1, encode(TenantRecord(document), str(document["tenant"])))
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from store.errors import RecordUnreadable
 from store.scripts import Argument
 from store.secrets import ApiKeyRecord
 
-REVISION = struct.Struct(">Q")
+REVISION = struct.Struct(">QQ")
+LAST_REVISION = 2**53 - 1  # a Lua number is a double
 HISTORY_HEAD = struct.Struct(">QQI")
 
 
@@ -102,7 +103,7 @@ class Stored:
     def envelope(self) -> Envelope:
         """Open the payload. Raises RecordUnreadable."""
         try:
-            return open_envelope(self.payload)
+            return open_envelope(self.payload, self.tenant)
         except CodecError as error:
             raise RecordUnreadable(self.tenant, 0, error.reason) from error
 
@@ -173,7 +174,7 @@ class AuditEntry:
 
 def commit_arguments(change: Change, expected_revision: int | None, epoch: str) -> list[Argument]:
     """Return what lua/commit.lua wants before its limits (ARGV 1-9). Raises CodecError."""
-    payload = encode(change.record) if isinstance(change.record, TenantRecord) else b""
+    payload = encode(change.record, change.tenant) if isinstance(change.record, TenantRecord) else b""
     return [
         change.tenant,
         "" if expected_revision is None else expected_revision,
@@ -194,11 +195,18 @@ def list_arguments(change: Change) -> list[Argument]:
     return [len(hosts), *hosts, len(put), *put, len(change.drop_keys), *change.drop_keys]
 
 
+def stored_value(revision: int, payload: bytes) -> bytes:
+    """Return what lua/commit.lua keeps of a document: its revision, what is missing of that to the last, its record."""
+    return REVISION.pack(revision, (LAST_REVISION - revision) % (1 << 64)) + payload
+
+
 def read_stored(tenant: str, value: bytes) -> Stored:
-    """Split a stored value; one too short to hold a revision gets 0 and no payload, which no envelope accepts."""
-    if len(value) < REVISION.size:
-        return Stored(tenant, 0, b"")
-    return Stored(tenant, REVISION.unpack_from(value)[0], value[REVISION.size :])
+    """Split a stored value; one whose two numbers do not come to the last revision gets a payload that is no record."""
+    if len(value) >= REVISION.size:
+        revision, rest = REVISION.unpack_from(value)
+        if revision + rest == LAST_REVISION:
+            return Stored(tenant, revision, value[REVISION.size :])
+    return Stored(tenant, int.from_bytes(value[:8]) if len(value) >= 8 else 0, b"?" + value)
 
 
 def read_changes(reply: Sequence[Any]) -> Changes:

@@ -1,6 +1,6 @@
 """What is kept of a tenant, as bytes: msgpack inside an envelope with a schema version and a checksum.
 
-    'P' | schema (1 byte) | CRC-32 of all that follows (4 bytes, big-endian) | msgpack [served hosts, record]
+    'P' | schema (1 byte) | CRC-32 of all that follows (4 bytes, big-endian) | msgpack [tenant, served hosts, record]
 
 The record stays packed until somebody asks for it: a tenant nobody calls costs its bytes and the names of
 its hosts. Decoding is strict and bounded; whatever is wrong with the bytes, the answer is a CodecError and
@@ -23,6 +23,7 @@ from store.secrets import ApiKeyRecord, TokenRecord
 SCHEMA = 1
 MAX_RECORD_BYTES = 1024 * 1024
 MAX_DEPTH = 32
+MAX_REASON_CHARS = 200
 HEAD = struct.Struct(">cBI")
 MAGIC = b"P"
 SERVED_STATES = frozenset({"verified", "active", "failing"})
@@ -97,18 +98,18 @@ class Envelope:
         return TenantRecord(document, domains)
 
 
-def encode(record: TenantRecord) -> bytes:
-    """Return the payload for this record. Raises CodecError when it is larger than MAX_RECORD_BYTES."""
+def encode(record: TenantRecord, tenant: str) -> bytes:
+    """Return the payload for this record of a tenant. Raises CodecError when it is larger than MAX_RECORD_BYTES."""
     domains = {host: _without_host(state) for host, state in record.domains.items()}
     packed = _pack({"document": record.document, "domains": domains})
-    body = _pack([list(record.served_hosts()), packed])
+    body = _pack([tenant, list(record.served_hosts()), packed])
     if len(body) > MAX_RECORD_BYTES:
         raise CodecError(f"the tenant's record is {len(body)} bytes; at most {MAX_RECORD_BYTES} can be kept")
     return HEAD.pack(MAGIC, SCHEMA, _checksum(body)) + body
 
 
-def open_envelope(payload: bytes) -> Envelope:
-    """Check size, schema and checksum and read the served hosts; cheap. Raises CodecError."""
+def open_envelope(payload: bytes, tenant: str) -> Envelope:
+    """Check size, schema, checksum and whose it is, and read the served hosts; cheap. Raises CodecError."""
     if len(payload) > MAX_RECORD_BYTES + HEAD.size:
         raise CodecError(f"the record is {len(payload)} bytes; at most {MAX_RECORD_BYTES} are read")
     if len(payload) < HEAD.size:
@@ -122,9 +123,11 @@ def open_envelope(payload: bytes) -> Envelope:
     if _checksum(body) != checksum:
         raise CodecError("the record's checksum is wrong")
     found = _unpack(body)
-    if not (isinstance(found, list) and len(found) == 2 and isinstance(found[1], bytes)):
+    if not (isinstance(found, list) and len(found) == 3 and isinstance(found[2], bytes)):
         raise CodecError("the record has not the form of this version")
-    return Envelope(_hosts(found[0]), found[1])
+    if found[0] != tenant:
+        raise CodecError(f"it is a record of tenant {found[0]!r}"[:MAX_REASON_CHARS])
+    return Envelope(_hosts(found[1]), found[2])
 
 
 def encode_api_key(record: ApiKeyRecord) -> bytes:

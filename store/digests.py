@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from store.changes import REVISION, Stored, readable_entries
+from store.changes import Stored, readable_entries, stored_value
 
 GONE = b""
 """The digest of a document that is not there."""
@@ -45,7 +45,7 @@ class Past:
 
 def digest_of(doc_revision: int, payload: bytes) -> bytes:
     """Return what lua/digests.lua makes of the same document; it finds differences and proves nothing."""
-    return hashlib.sha1(REVISION.pack(doc_revision) + payload, usedforsecurity=False).digest()
+    return hashlib.sha1(stored_value(doc_revision, payload), usedforsecurity=False).digest()
 
 
 def read_digests(reply: Sequence[Any]) -> Digests:

@@ -23,7 +23,7 @@ def revision() -> str:
 
 
 def documents() -> str:
-    """Hash: tenant -> '>Q' revision of the document + encoded record."""
+    """Hash: tenant -> '>QQ' revision of the document and what it lacks to 2**53 - 1, then the encoded record."""
     return "{cfg}:docs"
 
 

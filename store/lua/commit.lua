@@ -45,7 +45,7 @@ redis.call('ZSCORE', KEYS[4], tenant)
 redis.call('ZSCORE', KEYS[5], tenant)
 redis.call('LLEN', KEYS[8])
 redis.call('XLEN', KEYS[10])
-if not tonumber(redis.call('GET', KEYS[2]) or 0) then return redis.error_reply('ERR the revision is not a number') end
+if not tonumber(redis.call('GET', KEYS[2]) or 0) then return redis.error_reply('BADREVISION the revision is not a number') end
 
 local document = redis.call('HGET', KEYS[3], tenant)
 local current = 0
@@ -93,7 +93,8 @@ if mode ~= 'keep' then
 end
 
 if mode == 'put' then
-  redis.call('HSET', KEYS[3], tenant, struct.pack('>I8', revision) .. payload)
+  -- With what is missing to the last revision behind it: the record's checksum does not cover what only Redis knows.
+  redis.call('HSET', KEYS[3], tenant, struct.pack('>I8I8', revision, 9007199254740991 - revision) .. payload)
   redis.call('ZADD', KEYS[5], 0, tenant)
   redis.call('LPUSH', KEYS[8], struct.pack('>I8I8I4', revision, now_ms, #ARGV[6]) .. ARGV[6] .. payload)
   redis.call('LTRIM', KEYS[8], 0, tonumber(ARGV[10]) - 1)

@@ -10,6 +10,7 @@ import pytest
 from edge.repair import Repair
 from store import keys
 from store.catalog import Change
+from store.changes import stored_value
 from store.client import Client, connect
 from store.codec import TenantRecord, encode
 from tests.edge.test_watcher_following import Following, following
@@ -71,7 +72,7 @@ async def test_a_good_document_put_there_by_hand_is_taken_over(redis_url: str) -
         record = TenantRecord(
             {"tenant": "acme", "name": "by hand", "domains": [{"host": "acme.test", "verified_by": "operator"}]}
         )
-        await overwrite(raw, "acme", revision.to_bytes(8) + encode(record))
+        await overwrite(raw, "acme", stored_value(revision, encode(record, "acme")))
         await until(lambda: found.serves("acme") == "by hand")
         assert found.tenancy.refused == {}
 
@@ -94,7 +95,18 @@ async def test_a_tenant_deleted_by_a_change_is_no_difference(redis_url: str) -> 
         assert found.serves("acme") is None
 
 
-@pytest.mark.parametrize("spoil", [lambda _: b"", lambda good: good[:9], lambda good: good[:-1] + b"\0"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _: b"",
+        lambda good: good[:9],
+        lambda good: good[:-1] + b"\0",
+        lambda good: b"\1" + good[1:],
+        lambda good: good[:7] + b"\0" + good[8:],
+        lambda _: stored_value(1, encode(TenantRecord({"tenant": "other", "domains": []}), "other")),
+    ],
+    ids=["nothing", "cut", "its end", "its revision's first byte", "its revision's last byte", "another tenant's"],
+)
 async def test_a_worker_started_while_a_document_is_bad_serves_it_from_its_history(
     redis_url: str, spoil: Callable[[bytes], bytes]
 ) -> None:

@@ -51,7 +51,7 @@ class Held:
 
 def item(revision: int, *hosts: str, tenant: str = "acme", doc_revision: int | None = None, **document: Any) -> Item:
     domains = [{"host": host, "verified_by": "operator"} for host in hosts]
-    payload = encode(TenantRecord({"tenant": tenant, "domains": domains, **document}))
+    payload = encode(TenantRecord({"tenant": tenant, "domains": domains, **document}), tenant)
     return Item(tenant, revision, doc_revision or revision, payload)
 
 

@@ -27,7 +27,7 @@ DEADLINE_S = 1.5
 LATE_S = 4.0
 """How much later than its deadline a connection may end on a machine that does other things too."""
 
-FULL_READS_KIB = 1024
+FULL_READS_KIB = 320
 """uvloop reads 250 KiB at once if they are there, and on loopback they are: one such piece is held before a writer that
 waits, and one behind it."""
 

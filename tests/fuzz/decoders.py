@@ -29,7 +29,7 @@ from tests.store.model.documents import FULL, holes, put
 Example = tuple[str, Any]
 """A decoder's name, and what it reads; bytes as Latin-1, so that every example can be written as JSON."""
 
-RECORD = encode(TenantRecord(FULL, {"shop.acme.com": DomainState("shop.acme.com", "active", "operator", 1)}))
+RECORD = encode(TenantRecord(FULL, {"shop.acme.com": DomainState("shop.acme.com", "active", "operator", 1)}), "acme")
 HOSTS = (
     "shop.acme.com",
     "*.acme.app",
@@ -58,10 +58,10 @@ def check_decoder(example: Example) -> None:
 
 def _record(text: str) -> None:
     try:
-        record = open_envelope(text.encode("latin-1")).record()
+        record = open_envelope(text.encode("latin-1"), "acme").record()
     except CodecError:
         return
-    _expect("record", record == open_envelope(encode(record)).record(), text)
+    _expect("record", record == open_envelope(encode(record, "acme"), "acme").record(), text)
 
 
 def _document(raw: Any) -> None:

@@ -18,6 +18,7 @@ from store.changes import (
     read_history_entry,
     read_page,
     read_stored,
+    stored_value,
 )
 from store.codec import TenantRecord, pack_fields
 from store.errors import RecordUnreadable
@@ -61,7 +62,14 @@ def test_lists_are_counted_and_in_a_fixed_order() -> None:
 
 @pytest.mark.parametrize(
     ("value", "revision", "payload"),
-    [(b"", 0, b""), (b"1234567", 0, b""), (struct.pack(">Q", 7), 7, b""), (struct.pack(">Q", 7) + b"x", 7, b"x")],
+    [
+        (b"", 0, b"?"),
+        (b"1234567", 0, b"?1234567"),
+        (stored_value(7, b""), 7, b""),
+        (stored_value(7, b"x"), 7, b"x"),
+        (struct.pack(">QQ", 7, 7) + b"x", 7, b"?" + struct.pack(">QQ", 7, 7) + b"x"),
+        (struct.pack(">Q", 7) + b"x", 7, b"?" + struct.pack(">Q", 7) + b"x"),
+    ],
 )
 def test_a_stored_value_is_split_whatever_it_is(value: bytes, revision: int, payload: bytes) -> None:
     stored = read_stored("acme", value)
@@ -69,7 +77,7 @@ def test_a_stored_value_is_split_whatever_it_is(value: bytes, revision: int, pay
 
 
 def test_changes_and_tombstones_are_read() -> None:
-    reply = [b"e", b"9", 0, b"acme", b"8", struct.pack(">Q", 3) + b"x", b"gone", b"9", None]
+    reply = [b"e", b"9", 0, b"acme", b"8", stored_value(3, b"x"), b"gone", b"9", None]
     changes = read_changes(reply)
     assert (changes.epoch, changes.revision, changes.complete) == ("e", 9, False)
     assert [(each.tenant, each.revision, each.doc_revision, each.payload) for each in changes.items] == [
@@ -92,7 +100,7 @@ def test_a_page_has_a_cursor_only_when_there_is_more(
 
 @pytest.mark.parametrize("payload", [b"", b"damaged", b"P\x01\0\0\0\0damaged", b"P\xff" * 9])
 def test_the_revision_in_front_of_bytes_that_are_no_record_is_not_told_of(payload: bytes) -> None:
-    stored = read_stored("acme", struct.pack(">Q", 7) + payload)
+    stored = read_stored("acme", stored_value(7, payload))
     assert stored.revision == 7  # what a commit over it is compared with
     for read in (stored.envelope, stored.record):
         with pytest.raises(RecordUnreadable) as unreadable:
@@ -101,9 +109,9 @@ def test_the_revision_in_front_of_bytes_that_are_no_record_is_not_told_of(payloa
 
 
 def test_the_revision_in_front_of_a_sound_envelope_is_told_of() -> None:
-    body = msgpack.packb([[], b"\xc1"])
+    body = msgpack.packb(["acme", [], b"\xc1"])
     payload = struct.pack(">cBI", b"P", 1, zlib.crc32(b"\x01" + body)) + body
-    stored = read_stored("acme", struct.pack(">Q", 7) + payload)
+    stored = read_stored("acme", stored_value(7, payload))
     assert stored.envelope().hosts == ()
     with pytest.raises(RecordUnreadable) as unreadable:
         stored.record()

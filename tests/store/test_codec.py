@@ -56,65 +56,67 @@ def a_record(**document: Any) -> TenantRecord:
 def test_a_record_survives_its_bytes(document: dict[str, Any], domains: list[DomainState]) -> None:
     document.pop("domains", None)
     record = TenantRecord(document, {domain.host: domain for domain in domains})
-    assert open_envelope(encode(record)).record() == record
+    assert open_envelope(encode(record, "acme"), "acme").record() == record
 
 
 @given(st.data())
 def test_one_flipped_bit_is_noticed(data: st.DataObject) -> None:
-    payload = bytearray(encode(a_record(domains=["a.test"])))
+    payload = bytearray(encode(a_record(domains=["a.test"]), "acme"))
     bit = data.draw(st.integers(0, len(payload) * 8 - 1))
     payload[bit // 8] ^= 1 << (bit % 8)
     with pytest.raises(CodecError):
-        open_envelope(bytes(payload))
+        open_envelope(bytes(payload), "acme")
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_at_all_are_refused_and_never_crash(payload: bytes) -> None:
     with pytest.raises(CodecError):
-        open_envelope(payload)
+        open_envelope(payload, "acme")
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_under_a_right_checksum_never_crash(body: bytes) -> None:
     with suppress(CodecError):
-        open_envelope(sealed(body)).record()
+        open_envelope(sealed(body), "acme").record()
 
 
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
         (b"", "cut short"),
-        (encode(a_record())[:-1], "checksum"),
-        (encode(a_record())[:3], "cut short"),
-        (b"Q" + encode(a_record())[1:], "not a record"),
-        (sealed(msgpack.packb([[], b""]), schema=9), "schema 9"),
+        (encode(a_record(), "acme")[:-1], "checksum"),
+        (encode(a_record(), "acme")[:3], "cut short"),
+        (b"Q" + encode(a_record(), "acme")[1:], "not a record"),
+        (sealed(msgpack.packb(["acme", [], b""]), schema=9), "schema 9"),
         (b"P" * (MAX_RECORD_BYTES + 100), "at most"),
         (sealed(msgpack.packb({"a": 1})), "form of this version"),
-        (sealed(msgpack.packb([["a", 1], b""])), "not names"),
-        (sealed(msgpack.packb([[], msgpack.packb(None)])), "fields of this version"),
-        (sealed(msgpack.packb([[], msgpack.packb({})])), "fields of this version"),
-        (sealed(msgpack.packb([[], msgpack.packb({"document": None, "domains": {}})])), "not a mapping"),
-        (sealed(msgpack.packb([[], msgpack.packb({"document": {}, "domains": {"a": 1}})])), "fields of this"),
-        (sealed(msgpack.packb([[], b"\x91" * 900 + b"\xc0"])), "nested deeper"),
-        (sealed(msgpack.packb([[], b"\x91" * 10_000 + b"\xc0"])), "not msgpack"),
-        (sealed(msgpack.packb([[], b"\xdd\xff\xff\xff\xff"])), "not msgpack"),
-        (sealed(msgpack.packb([[], msgpack.packb({1: 2})])), "not msgpack"),
-        (sealed(msgpack.packb([[], msgpack.packb(msgpack.ExtType(1, b"x"))])), "not msgpack"),
+        (encode(TenantRecord({"tenant": "beta"}), "beta"), "record of tenant 'beta'"),
+        (sealed(msgpack.packb([["acme"], [], b""])), "record of tenant"),
+        (sealed(msgpack.packb(["acme", ["a", 1], b""])), "not names"),
+        (sealed(msgpack.packb(["acme", [], msgpack.packb(None)])), "fields of this version"),
+        (sealed(msgpack.packb(["acme", [], msgpack.packb({})])), "fields of this version"),
+        (sealed(msgpack.packb(["acme", [], msgpack.packb({"document": None, "domains": {}})])), "not a mapping"),
+        (sealed(msgpack.packb(["acme", [], msgpack.packb({"document": {}, "domains": {"a": 1}})])), "fields of this"),
+        (sealed(msgpack.packb(["acme", [], b"\x91" * 900 + b"\xc0"])), "nested deeper"),
+        (sealed(msgpack.packb(["acme", [], b"\x91" * 10_000 + b"\xc0"])), "not msgpack"),
+        (sealed(msgpack.packb(["acme", [], b"\xdd\xff\xff\xff\xff"])), "not msgpack"),
+        (sealed(msgpack.packb(["acme", [], msgpack.packb({1: 2})])), "not msgpack"),
+        (sealed(msgpack.packb(["acme", [], msgpack.packb(msgpack.ExtType(1, b"x"))])), "not msgpack"),
     ],
 )
 def test_unreadable_bytes_say_why(payload: bytes, reason: str) -> None:
     with pytest.raises(CodecError, match=reason):
-        open_envelope(payload).record()
+        open_envelope(payload, "acme").record()
 
 
 def test_a_record_too_large_to_keep_is_refused_before_it_is_written() -> None:
     with pytest.raises(CodecError, match="at most 1048576"):
-        encode(a_record(name="x" * MAX_RECORD_BYTES))
+        encode(a_record(name="x" * MAX_RECORD_BYTES), "acme")
 
 
 def test_what_msgpack_cannot_hold_is_refused() -> None:
     with pytest.raises(CodecError, match="cannot be encoded"):
-        encode(a_record(name=object()))
+        encode(a_record(name=object()), "acme")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_only_proven_hosts_are_served_and_all_named_ones_are_claimed(
     record = TenantRecord(document, {host: DomainState(host, state) for host, state in states.items()})
     assert record.served_hosts() == served
     assert record.claimed_hosts() == claimed
-    assert open_envelope(encode(record)).hosts == served
+    assert open_envelope(encode(record, "acme"), "acme").hosts == served
 
 
 def test_keys_and_tokens_survive_their_bytes() -> None:
