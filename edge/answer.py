@@ -17,7 +17,7 @@ from aiohttp.streams import StreamReader
 from edge.errors import EdgeError
 from edge.framing import MAX_LENGTH_BYTES, has_controls, has_no_body
 
-READ_BUFFER_BYTES = 64 * 1024
+READ_BUFFER_BYTES = 32 * 1024
 MAX_INTERIM_ANSWERS = 8
 MAX_FIELDS = 128
 MAX_FIELD_BYTES = 16 * 1024
@@ -147,8 +147,8 @@ class Answer:
         if self.message is not None:
             self._surplus = True  # a second answer to one request: whatever it says, this connection is over
             return
-        if not 100 <= message.code <= 599:
-            raise protocol_error("a status that is none")
+        if not 100 <= message.code <= 599 or has_controls(message.reason):
+            raise protocol_error("a status line that is none")
         if message.code < 200 and message.code != 101:
             self._interim_answers += 1
             if self._interim_answers > MAX_INTERIM_ANSWERS:

@@ -17,13 +17,12 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import ERROR, MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
-from multidict import CIMultiDict, CIMultiDictProxy
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
 
 from edge.census import Census, ConnectionLimits
 from edge.deadlines import HeadDeadline, WriteDeadline
 from edge.errors import EdgeError
-from edge.exchange import Exchange
+from edge.exchange import Exchange, unreadable
 from edge.head import MAX_FIELD_BYTES, head_bytes, parse_fault
 from edge.reads import bound_reads
 from edge.repeated import RepeatedFields
@@ -33,7 +32,6 @@ from edge.upload import Upload
 WRITE_BUFFER_BYTES = 64 * 1024
 READ_BUFFER_BYTES = 32 * 1024
 LINGER_S = 2.0
-UNREADABLE = ERROR._replace(headers=CIMultiDictProxy(CIMultiDict()))
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 Serve = Callable[["ClientConnection", Exchange], Awaitable[None]]
@@ -186,13 +184,11 @@ class ClientConnection(RequestHandler):
     def _exchange(self, message: Any, payload: StreamReader) -> Exchange:
         received_bytes, self._unmeasured_bytes = self._unmeasured_bytes, self._last_read_bytes
         # A head is no larger than what has come since the one before it, and the piece that one ended in.
-        if isinstance(message, RawRequestMessage):
-            exchange = Exchange(self, message, payload)
-            if received_bytes > self._max_head_bytes and head_bytes(message) > self._max_head_bytes:
-                exchange.parse_error = EdgeError("headers_too_large", must_close=True)
-            return exchange
-        exchange = Exchange(self, UNREADABLE, EMPTY_PAYLOAD)
-        exchange.parse_error = message if isinstance(message, EdgeError) else parse_fault(message.exc)
+        if not isinstance(message, RawRequestMessage):
+            return unreadable(self, message if isinstance(message, EdgeError) else parse_fault(message.exc))
+        exchange = Exchange(self, message, payload)
+        if received_bytes > self._max_head_bytes and head_bytes(message) > self._max_head_bytes:
+            exchange.parse_error = EdgeError("headers_too_large", must_close=True)
         return exchange
 
     def _await_next_request(self) -> None:

@@ -15,6 +15,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import HttpVersion, HttpVersion10
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from edge.errors import EdgeError, body_of, fields_of
 from edge.framing import LAST_CHUNK, BodyPlan, Framing, chunk, plan_answer_body, serialize_head
@@ -200,6 +201,27 @@ class Exchange:
             raise EdgeError("upstream_protocol", detail="control character in an answer's head") from error
         self.status = status
         return head
+
+
+_UNREADABLE = RawRequestMessage(
+    method="UNKNOWN",
+    path="/",
+    version=HttpVersion10,
+    headers=CIMultiDictProxy(CIMultiDict()),
+    raw_headers=(),
+    should_close=True,
+    compression=None,
+    upgrade=False,
+    chunked=False,
+    url=URL("/"),
+)
+
+
+def unreadable(sink: AnswerSink, error: EdgeError) -> Exchange:
+    """Make the exchange of a head that could not be read; it wants nothing but this answer."""
+    exchange = Exchange(sink, _UNREADABLE, EMPTY_PAYLOAD)
+    exchange.parse_error = error
+    return exchange
 
 
 class ContinueReader:

@@ -85,6 +85,10 @@ class Tenancy:
         self._wanting.discard(tenant)
         self.refused.pop(tenant, None)
 
+    def held(self) -> set[str]:
+        """Name the tenants that something is held of."""
+        return set(self._held)
+
     def digest(self, tenant: str) -> bytes | None:
         """Tell what the tenant's document came to that was looked at last, None when there was none."""
         return self._digests.get(tenant)

@@ -69,6 +69,7 @@ class Watcher:
         self.position = Position()
         self.caught_up = asyncio.Event()
         self.live_workers = 1
+        self._must_read_all = False
         self.alarm: str | None = None
         self.store_error: str | None = None
         self.last_seen_s = 0.0
@@ -107,12 +108,39 @@ class Watcher:
             alarm = regression(self.position, changes)
             self._note(alarm=alarm)
             if alarm is not None:
+                self._must_read_all = True
+                return
+            if self._must_read_all:
+                await self._read_all(changes)
                 return
             await self._apply(changes)
             is_complete = changes.complete
         if await self._repair.recover():
             self._news.set()
         self.caught_up.set()
+
+    async def _read_all(self, head: Changes) -> None:
+        """Compare everything with a store that was another for a while: what it did then has no revisions after ours.
+
+        A tenant that it has no more goes on being served, and is refused: an operator decides, by a restart.
+        """
+        known: set[str] = set()
+        since, is_complete = 0, False
+        while not is_complete:
+            changes = await self._catalog.changes_since(since)
+            if changes.epoch != head.epoch or changes.revision < head.revision:
+                return  # again; the next look tells
+            for item in changes.items:
+                self._tenancy.apply(item, is_lazy=False)
+                known.add(item.tenant)
+                since = item.revision
+                await asyncio.sleep(0)  # requests go first
+            is_complete = changes.complete
+        for tenant in self._tenancy.held() - known:
+            self._tenancy.miss(tenant, changes.revision)
+        self.position = Position(changes.epoch, changes.revision)
+        self._must_read_all = False
+        self._news.set()
 
     async def _apply(self, changes: Changes) -> None:
         is_boot = not self.caught_up.is_set()
@@ -156,4 +184,5 @@ class Watcher:
             revision=self.position.revision,
             refused=tuple(self._tenancy.refused.values()),
             last_error=self.alarm or self.store_error,
+            is_following=self.alarm is None,
         )

@@ -16,7 +16,6 @@ from store.changes import (
     Change,
     Changes,
     Commit,
-    Head,
     Item,
     Page,
     RevisionInfo,
@@ -41,6 +40,7 @@ from store.errors import (
     StoreError,
     StoreRefused,
 )
+from store.reports import Head, read_head
 from store.scripts import Argument, Ask, ask_script, script
 from store.secrets import ApiKeyRecord, TokenRecord
 
@@ -136,8 +136,7 @@ class Catalog:
 
     async def head(self) -> Head:
         """Return the epoch and the last revision of anything."""
-        epoch, revision = await self._client.ask("MGET", keys.epoch(), keys.revision())
-        return Head((epoch or b"").decode(), int(revision or 0))
+        return read_head(await self._client.ask("MGET", keys.epoch(), keys.revision()))
 
     async def changes_since(self, revision: int, limit: int = 500) -> Changes:
         """Return what changed after `revision`, in one round trip and of one moment; 0 returns everything.

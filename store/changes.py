@@ -19,6 +19,7 @@ from store.codec import (
     unpack_fields,
 )
 from store.errors import RecordUnreadable
+from store.reports import whole_revision
 from store.scripts import Argument
 from store.secrets import ApiKeyRecord
 
@@ -78,14 +79,6 @@ class Commit:
 
     revision: int
     durable: bool | None
-
-
-@dataclass(frozen=True)
-class Head:
-    """Which data this is and its last revision; an epoch of '' means that nothing was ever committed."""
-
-    epoch: str
-    revision: int
 
 
 @dataclass(frozen=True)
@@ -222,7 +215,7 @@ def read_changes(reply: Sequence[Any]) -> Changes:
                 stored.payload if stored else None,
             )
         )
-    return Changes(reply[0].decode(), int(reply[1]), tuple(items), complete=reply[2] == 1)
+    return Changes(reply[0].decode(), whole_revision(reply[1]), tuple(items), complete=reply[2] == 1)
 
 
 def read_page(reply: Sequence[Any]) -> Page:

@@ -14,11 +14,13 @@ from store.errors import StoreUnavailable
 from store.reports import (
     LIVE_MS,
     FleetState,
+    Head,
     Refusal,
     WorkerReport,
     decode_report,
     encode_report,
     fleet_state,
+    read_head,
 )
 from store.scripts import Argument, script
 from store.subscription import Subscription
@@ -76,16 +78,22 @@ class Fleet:
         loop = asyncio.get_running_loop()
         async with Subscription(self._client, keys.ack_channel()) as subscription:
             reports, now_ms = await self._read()  # after subscribing: what is not in it will be heard
+            head = await self._head()
             read_at_s = loop.time()
             while True:
+                if any(report.revision > head.revision for report in reports.values()):
+                    head = await self._head()  # there are later commits, or the store went back
                 elapsed_ms = round((loop.time() - read_at_s) * 1000)
-                state = fleet_state(reports.values(), revision, now_ms + elapsed_ms, tenant)
+                state = fleet_state(reports.values(), revision, now_ms + elapsed_ms, head, tenant)
                 left_s = deadline - loop.time()
                 if state.is_settled or left_s <= 0:
                     return state
                 # Also without a message: a worker that died is waited for only while its last report counts as live.
                 for message in await subscription.next_batch(min(left_s, RECHECK_S)):
                     _hear(reports, message)
+
+    async def _head(self) -> Head:
+        return read_head(await self._client.ask("MGET", keys.epoch(), keys.revision()))
 
     async def _read(self) -> tuple[dict[str, WorkerReport], int]:
         now_ms, *values = await self._client.run(script("fleet"), [keys.reports()])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from store.codec import CodecError, pack_fields, unpack_fields
+from store.errors import StoreRefused
 
 LIVE_MS = 3_000
 MAX_REFUSALS = 100
@@ -41,6 +42,8 @@ class WorkerReport:
     reported_at_ms: int = 0
     refused: tuple[Refusal, ...] = ()
     last_error: str | None = None
+    is_following: bool = True
+    """False while what the store holds cannot be what came after this worker's revision."""
 
     def is_live(self, now_ms: int) -> bool:
         """Whether it was heard of within the last 3 s of Redis' clock."""
@@ -63,24 +66,52 @@ class FleetState:
         return not self.lagging
 
 
-def fleet_state(reports: Iterable[WorkerReport], revision: int, now_ms: int, tenant: str | None = None) -> FleetState:
+@dataclass(frozen=True)
+class Head:
+    """Which data this is and its last revision; an epoch of '' means that nothing was ever committed."""
+
+    epoch: str
+    revision: int
+
+    def can_be_where(self, report: WorkerReport) -> bool:
+        """Say whether a worker is in this data at all; read the head after the report, which may not be ahead of it."""
+        return report.is_following and report.epoch == self.epoch and report.revision <= self.revision
+
+
+def fleet_state(
+    reports: Iterable[WorkerReport], revision: int, now_ms: int, head: Head, tenant: str | None = None
+) -> FleetState:
     """Say how far the live workers are with a revision.
 
-    Without `tenant` only refusals of exactly this revision count; with it, those of that tenant from this
-    revision on (a worker that was handed two commits at once refuses the later one).
+    A worker that does not follow the store has not applied it, whatever its number says: it lags. Without `tenant`
+    only refusals of exactly this revision count; with it, those of that tenant from this revision on (a worker that
+    was handed two commits at once refuses the later one).
     """
     applied, lagging, refused, workers = 0, [], [], 0
     for report in sorted(reports, key=lambda each: each.worker_id):
         if not report.is_live(now_ms):
             continue
         workers += 1
-        if report.revision < revision:
+        if report.revision < revision or not head.can_be_where(report):
             lagging.append(report.worker_id)
             continue
         own = [each for each in report.refused if _concerns(each, revision, tenant)]
         refused += own
         applied += not own
     return FleetState(revision, applied, workers, tuple(lagging), tuple(refused))
+
+
+def read_head(reply: Sequence[bytes | None]) -> Head:
+    """Read what `MGET epoch revision` says. Raises StoreRefused when the counter is no number."""
+    epoch, revision = reply
+    return Head((epoch or b"").decode(), whole_revision(revision or b"0"))
+
+
+def whole_revision(text: bytes) -> int:
+    """Read the revision counter. Raises StoreRefused when something has been put in its place."""
+    if not text.isdigit():
+        raise StoreRefused("the revision counter in Redis is not a number")
+    return int(text)
 
 
 def encode_report(report: WorkerReport) -> bytes:

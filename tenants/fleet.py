@@ -13,9 +13,18 @@ from tenants.actors import Actor, require_operator
 class Nodes:
     """Every live worker, and the head that each is to reach."""
 
-    epoch: str
-    revision: int
+    head: Head
     workers: tuple[WorkerReport, ...]
+
+    @property
+    def epoch(self) -> str:
+        """Which data it is."""
+        return self.head.epoch
+
+    @property
+    def revision(self) -> int:
+        """The last one of all."""
+        return self.head.revision
 
 
 class FleetView:
@@ -34,7 +43,7 @@ class FleetView:
         require_operator(actor, "look at the fleet")
         workers = await self._fleet.workers()
         head = await self._catalog.head()  # after the workers: none of them can be ahead of it
-        return Nodes(head.epoch, head.revision, tuple(workers))
+        return Nodes(head, tuple(workers))
 
     async def wait(self, revision: int, timeout_s: float, tenant: str | None) -> FleetState:
         """Return when every live worker has applied or refused `revision`, or after `timeout_s` seconds.

@@ -229,13 +229,13 @@ class Revision(Given):
 
 
 class Worker(Given):
-    """One live worker. `lag`: revisions behind the head."""
+    """One live worker. `lag`: revisions behind the head; null while it does not follow the store (`last_error`)."""
 
     worker: str
     node: str
     pid: int
     revision: int
-    lag: int
+    lag: int | None
     started_at: str
     reported_at: str
     last_error: str | None

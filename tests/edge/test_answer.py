@@ -25,10 +25,10 @@ async def test_an_answer_is_clean_when_its_last_byte_was_the_last_received() -> 
     assert answer.is_clean
 
 
-@pytest.mark.parametrize("status", [b"099", b"600", b"700", b"999"])
-async def test_a_status_that_is_none_is_no_answer(status: bytes) -> None:
+@pytest.mark.parametrize("status", [b"099 X", b"600 X", b"700 X", b"999 X", b"200 \x01", b"103 \x05Early"])
+async def test_a_status_line_that_is_none_is_no_answer(status: bytes) -> None:
     with pytest.raises(UpstreamError, match="upstream_protocol"):
-        answer_to().feed(b"HTTP/1.1 " + status + b" X\r\nContent-Length: 0\r\n\r\n")
+        answer_to().feed(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
 
 
 @pytest.mark.parametrize("name", [b"Content-Length ", b"X Y", b"X(", b"X\xc3\xa9", b'"X"'])

@@ -206,6 +206,38 @@ async def test_a_store_that_is_not_what_it_was_is_told_and_not_followed(redis_ur
                 await asyncio.sleep(0.05)
 
 
+@pytest.mark.parametrize("happen", [gone, set_back, replaced])
+async def test_a_write_to_a_store_that_is_not_followed_is_applied_by_nobody(redis_url: str, happen: Any) -> None:
+    async with following(redis_url) as found, redis.asyncio.from_url(redis_url) as raw:
+        for _ in range(9):
+            await found.put("other")
+        await found.reached(await found.put("acme", name="good"))
+        await happen(raw)
+        state = await found.fleet.wait(await found.put("beta"), 0.3)
+        assert state.applied == 0
+        assert len(state.lagging) == state.workers  # an emptied store has not heard of any worker yet
+
+
+async def test_a_store_that_went_back_and_on_again_is_read_anew_from_its_beginning(redis_url: str) -> None:
+    async with following(redis_url) as found, redis.asyncio.from_url(redis_url) as raw:
+        await found.put("acme", name="kept")
+        before = {name: await raw.dump(name) for name in await raw.keys("{cfg}:*")}
+        for number in range(5):
+            await found.put("acme", name=f"lost {number}")
+        await found.reached(await found.put("gone", name="later"))
+        await raw.flushall()
+        for name, value in before.items():
+            await raw.restore(name, 0, value or b"")
+        await until(lambda: found.watcher.alarm)
+        for number in range(9):
+            last = await found.put("new", name=f"new {number}")
+        await until(lambda: found.watcher.alarm is None)
+        await found.reached(last)
+        assert (found.serves("acme"), found.serves("new")) == ("kept", "new 8")
+        assert found.serves("gone") == "later"  # nobody deleted it; it is told
+        assert list(found.tenancy.refused) == ["gone"]
+
+
 async def test_an_alarm_ends_when_the_store_is_what_it_was(redis_url: str) -> None:
     async with following(redis_url) as found, redis.asyncio.from_url(redis_url) as raw:
         await found.reached(await found.put("acme", name="good"))

@@ -28,8 +28,7 @@ LATE_S = 4.0
 """How much later than its deadline a connection may end on a machine that does other things too."""
 
 FULL_READS_KIB = 320
-"""uvloop reads 250 KiB at once if they are there, and on loopback they are: one such piece is held before a writer that
-waits, and one behind it."""
+"""What was read is held once before a writer that waits and once behind it, each at most twice a read's size."""
 
 SHORT = {
     "PORTICO_HEAD_TIMEOUT": "1500ms",

@@ -20,8 +20,15 @@ from tests.fakes.redis_modes import wait_until
 
 @pytest_asyncio.fixture
 async def fleet(redis_url: str) -> AsyncIterator[Fleet]:
+    """The fleet of a store whose last revision is 9."""
+    await at_revision_nine(redis_url)
     async with connect(redis_url, "feed") as client:
         yield Fleet(client)
+
+
+async def at_revision_nine(url: str) -> None:
+    async with connect(url, "control") as client:
+        await client.ask("MSET", keys.epoch(), "epoch", keys.revision(), "9", is_write=True)
 
 
 def a_report(index: int, revision: int, *refused: Refusal) -> WorkerReport:

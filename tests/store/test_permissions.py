@@ -44,7 +44,7 @@ async def test_an_edge_can_follow_report_and_limit_with_these_permissions(redis_
         assert len((await Catalog(feed).past("acme")).kept) == 1
         assert await Catalog(data).get_key("acme", "k1") is None
         fleet = Fleet(feed)
-        assert await fleet.report(WorkerReport("n/0/1", "n", 1, "", 1, 0)) == 1
+        assert await fleet.report(WorkerReport("n/0/1", "n", 1, (await Catalog(feed).head()).epoch, 1, 0)) == 1
         assert (await fleet.wait(1, 1)).applied == 1
         await fleet.leave("n/0/1")
         decision = await Limiter(data, lambda: 1).take("acme", [Take("a", "k", 1, 60, 1)])

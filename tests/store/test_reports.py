@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from store.reports import (
     LIVE_MS,
     MAX_REFUSALS,
     MAX_TEXT_CHARS,
+    Head,
     Refusal,
     WorkerReport,
     decode_report,
@@ -43,6 +45,9 @@ def a_refusal(tenant: str, revision: int) -> Refusal:
         ([a_report("a", 9, a_refusal("acme", 6))], "acme", 1, 1, (), ()),
         ([a_report("a", 9, a_refusal("globex", 9))], "acme", 1, 1, (), ()),
         ([a_report("a", 6, a_refusal("acme", 7))], "acme", 0, 1, ("a",), ()),
+        ([a_report("a", 10)], None, 0, 1, ("a",), ()),
+        ([replace(a_report("a", 9), is_following=False)], None, 0, 1, ("a",), ()),
+        ([replace(a_report("a", 9), epoch="another")], None, 0, 1, ("a",), ()),
     ],
 )
 def test_every_live_worker_has_applied_refused_or_is_named(
@@ -53,7 +58,7 @@ def test_every_live_worker_has_applied_refused_or_is_named(
     lagging: tuple[str, ...],
     refused: tuple[Refusal, ...],
 ) -> None:
-    state = fleet_state(reports, 7, NOW_MS, tenant)
+    state = fleet_state(reports, 7, NOW_MS, Head("epoch", 9), tenant)
     assert (state.applied, state.workers, state.lagging, state.refused) == (applied, workers, lagging, refused)
     assert state.is_settled is (not lagging)
 

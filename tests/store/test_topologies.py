@@ -42,7 +42,7 @@ async def whole_store(url: str) -> None:
         assert len(await catalog.history("acme")) == 1
         assert [stored.tenant for stored in (await catalog.tenants()).items] == ["acme"]
         fleet = Fleet(feed)
-        assert await fleet.report(WorkerReport("n/0/1", "n", 1, "", 1, 0)) == 1
+        assert await fleet.report(WorkerReport("n/0/1", "n", 1, (await catalog.head()).epoch, 1, 0)) == 1
         assert (await fleet.wait(1, 1.0)).applied == 1
         limiter = Limiter(data, lambda: 1)
         takes = [Take("a", "k", 1, 60, 1), Take("b", "k", 5, 60, 5)]

@@ -20,8 +20,9 @@ from tests.tenants.plane import Plane, document, running_plane
 class Worker:
     """Stands in for an edge worker: reports through the same store.Fleet, serves nothing."""
 
-    def __init__(self, fleet: Fleet, index: int) -> None:
+    def __init__(self, fleet: Fleet, index: int, epoch: str) -> None:
         self.id = f"node-1/{index}/{4000 + index}"
+        self._epoch = epoch
         self._fleet = fleet
         self._index = index
 
@@ -31,7 +32,7 @@ class Worker:
             worker_id=self.id,
             node="node-1",
             pid=4000 + self._index,
-            epoch="e",
+            epoch=self._epoch,
             revision=revision,
             started_at_ms=1_800_000_000_000,
             refused=refused,
@@ -44,8 +45,8 @@ class Worker:
 async def workers(acme: Plane) -> AsyncIterator[list[Worker]]:
     """Two workers that have applied everything so far."""
     async with connect(acme.redis_url, "feed") as client:
-        pair = [Worker(Fleet(client), index) for index in range(2)]
         head = await acme.catalog.head()
+        pair = [Worker(Fleet(client), index, head.epoch) for index in range(2)]
         for worker in pair:
             await worker.report(head.revision)
         yield pair
@@ -235,7 +236,7 @@ async def test_a_tenant_is_told_of_its_own_troubles_and_of_nobody_elses(acme: Pl
 async def test_a_write_that_is_done_is_not_taken_back_when_the_fleet_cannot_be_asked(own_redis: RedisProcess) -> None:
     async with running_plane(own_redis.url) as plane:
         await plane.put("acme")
-        await Worker(plane.fleet, 0).report(0)
+        await Worker(plane.fleet, 0, "e").report(0)
         before = (await plane.catalog.head()).revision
         path = "/v1/tenants/acme/keys?wait=fleet&timeout=1s"
         asked = asyncio.create_task(plane.ask("POST", path, {"name": "shown only now"}))

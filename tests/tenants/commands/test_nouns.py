@@ -172,7 +172,8 @@ async def test_a_token_is_made_used_and_revoked(portico: Portico, acme: Plane) -
 async def test_nodes_names_who_refused_what_and_why(portico: Portico, acme: Plane) -> None:
     assert (await portico.ok("nodes")).lines == ["no worker is alive"]
     refusals = (Refusal("acme", 2, "it does not compile", serving=1), Refusal("beta", 3, "cut short"))
-    report = WorkerReport("node-1/0/77", "node-1", 77, "e", 0, 0, refused=refusals, last_error="acme: no")
+    epoch = (await acme.catalog.head()).epoch
+    report = WorkerReport("node-1/0/77", "node-1", 77, epoch, 0, 0, refused=refusals, last_error="acme: no")
     await acme.fleet.report(report)
     shown = (await portico.ok("nodes")).out
     assert shown.splitlines()[1].split()[:5] == ["node-1", "0", "77", "0", "1"]
