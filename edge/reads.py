@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-READ_BYTES = 64 * 1024
+READ_BYTES = 48 * 1024
 
 _BUFFER = memoryview(bytearray(READ_BYTES))
 

@@ -1,7 +1,7 @@
 """How the rest of the store talks to Redis: `connect(url, role)` and the Client it returns.
 
-Three roles. `control` (admin API) and `feed` (watcher, fleet reports) are patient: a second or some, and one
-more try when that is safe. `data` (the request path) is not: 50 ms for everything, no second try, one pipelined
+Three roles. `control` (admin API) and `feed` (watcher, fleet reports) are patient: seconds, and one more
+try when that is safe. `data` (the request path) is not: 50 ms for everything, no second try, one pipelined
 connection.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from redis.asyncio.connection import AbstractConnection
@@ -44,13 +44,9 @@ class Patience:
     tries: int
     slots: int
 
-    def shortened(self, most_s: float) -> Patience:
-        """Return the same with no more than so much patience in all."""
-        return replace(self, answer_s=min(self.answer_s, most_s), total_s=min(self.total_s, most_s))
-
 
 PATIENCE: dict[Role, Patience] = {
-    "control": Patience(Timing(connect_s=1.0, idle_check_s=15.0), answer_s=1.0, total_s=1.5, tries=2, slots=32),
+    "control": Patience(Timing(connect_s=1.0, idle_check_s=15.0), answer_s=2.0, total_s=3.0, tries=2, slots=32),
     "feed": Patience(Timing(connect_s=1.0, idle_check_s=15.0), answer_s=2.0, total_s=3.0, tries=2, slots=8),
     "data": Patience(Timing(connect_s=1.0, idle_check_s=0), answer_s=0.05, total_s=0.05, tries=1, slots=0),
 }
@@ -65,8 +61,21 @@ class Client:
         self._patience = PATIENCE[role]
         self._link = _make_link(address, self._patience)
         self._closed = False
-        self.is_silent = False
-        """Redis is known not to answer (see `pulse`): everybody but a ping is brief."""
+        self._is_silent = False
+        self._waiting: set[asyncio.Timeout] = set()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether Redis is known not to answer (see `pulse`): nobody waits for it then, but for a tenth of a second."""
+        return self._is_silent
+
+    @is_silent.setter
+    def is_silent(self, value: bool) -> None:
+        if value and not self._is_silent:
+            due_s = asyncio.get_running_loop().time() + SILENT_PATIENCE_S
+            for waiting in self._waiting:
+                waiting.reschedule(due_s)
+        self._is_silent = value
 
     async def run(
         self, script: Script, keys: Sequence[str], args: Sequence[Argument] = (), *, is_write: bool = False
@@ -86,17 +95,21 @@ class Client:
         return await self.converse(lambda ask: ask(*args), is_write=is_write)
 
     async def ping(self) -> None:
-        """Return when Redis answers, patiently in any case. Raises StoreUnavailable, StoreRefused."""
-        await self._converse(lambda ask: ask("PING"), self._patience)
+        """Return when Redis answers. Raises StoreUnavailable, StoreRefused."""
+        await self.ask("PING")
 
     async def converse(self, talk: Talk, *, is_write: bool = False) -> Any:
         """Let `talk` ask several commands over one connection (on a cluster: one per command)."""
-        return await self._converse(talk, self._patience_now(), is_write=is_write)
+        try:
+            async with asyncio.timeout(SILENT_PATIENCE_S if self._is_silent else None) as waiting:
+                self._waiting.add(waiting)
+                return await self._converse(talk, self._patience, is_write=is_write)
+        except TimeoutError as error:
+            raise StoreUnavailable("Redis did not answer in time", ambiguous=is_write) from error
+        finally:
+            self._waiting.discard(waiting)
 
-    def _patience_now(self) -> Patience:
-        return self._patience.shortened(SILENT_PATIENCE_S) if self.is_silent else self._patience
-
-    async def _converse(self, talk: Talk, patience: Patience, *, is_write: bool = False) -> Any:
+    async def _converse(self, talk: Talk, patience: Patience, *, is_write: bool) -> Any:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience.total_s
         is_ambiguous = False
@@ -120,7 +133,7 @@ class Client:
         """
         self._check_open()
         with mapped():
-            async with asyncio.timeout(self._patience_now().total_s):
+            async with asyncio.timeout(SILENT_PATIENCE_S if self._is_silent else self._patience.total_s):
                 connection = await self._link.new_connection()
                 try:
                     await connected(connection)

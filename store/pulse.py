@@ -13,32 +13,39 @@ from store.errors import StoreError
 
 PULSE_EVERY_S = 0.25
 SILENT_AFTER_S = 0.3
+GRACE_S = 0.05
 
 
 async def keep_pulse(client: Client) -> None:
-    """Ask Redis again and again and keep `client.is_silent` true to what it says; for ever, until cancelled."""
-    try:
-        while True:
-            await _feel(client)
-            await asyncio.sleep(PULSE_EVERY_S)
-    finally:
-        client.is_silent = False
+    """Ask Redis again and again and keep `client.is_silent` true to what it says; for ever, until cancelled.
+
+    The asking has a way of its own to Redis, so that it waits for nobody's turn.
+    """
+    async with Client(client.address, client.role) as own:
+        try:
+            while True:
+                await _feel(client, own)
+                await asyncio.sleep(PULSE_EVERY_S)
+        finally:
+            client.is_silent = False
 
 
-async def _feel(client: Client) -> None:
-    asking = asyncio.create_task(_is_answering(client))
+async def _feel(client: Client, own: Client) -> None:
+    asking = asyncio.create_task(_is_answering(own))
     try:
-        done, _ = await asyncio.wait([asking], timeout=SILENT_AFTER_S)
-        if not done:
+        # The second time because not Redis but this process may be late, and the answer may lie in the socket already.
+        for patience_s in (SILENT_AFTER_S, GRACE_S):
+            await asyncio.wait([asking], timeout=patience_s)
+        if not asking.done():
             client.is_silent = True
         client.is_silent = not await asking
     finally:
         asking.cancel()
 
 
-async def _is_answering(client: Client) -> bool:
+async def _is_answering(own: Client) -> bool:
     try:
-        await client.ping()
+        await own.ping()
     except StoreError:
         return False
     return True

@@ -46,6 +46,19 @@ async def test_a_frozen_redis_keeps_nobody_waiting_once_its_pulse_is_missed(own_
         assert await client.ask("ECHO", "hello") == b"hello"
 
 
+async def test_who_waits_already_is_told_too_when_the_pulse_is_missed(own_redis: RedisProcess) -> None:
+    async with watched(own_redis.url) as client:
+        await client.ping()
+        own_redis.pause()
+        try:
+            async with within(1.5):
+                waiting = [asyncio.create_task(client.ask("SET", "x", str(n), is_write=True)) for n in range(3)]
+                outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        finally:
+            own_redis.resume()
+    assert all(isinstance(each, StoreUnavailable) and each.ambiguous for each in outcomes)
+
+
 async def test_a_redis_that_has_gone_is_silent_until_it_is_back(own_redis: RedisProcess) -> None:
     async with watched(own_redis.url) as client:
         await client.ping()
