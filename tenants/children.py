@@ -105,9 +105,9 @@ class Children:
         self._running: list[Child] = []
         self._adopted: list[Adopted] = []
 
-    async def start_guard(self) -> None:
-        """Start the guard; before anything else, so that nothing is ever unguarded."""
-        command = (sys.executable, "-m", "tenants.guard")
+    async def start_guard(self, *folders: Path) -> None:
+        """Start the guard; before anything else, so that nothing is ever unguarded. It removes `folders` at its end."""
+        command = (sys.executable, "-m", "tenants.guard", *map(str, folders))
         self._guard = await asyncio.create_subprocess_exec(*command, stdin=PIPE, start_new_session=True)
 
     def adopt(self, name: str, pid: int, ending: Callable[[], tuple[int | None, str]]) -> None:

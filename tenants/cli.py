@@ -74,7 +74,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except CommandFailed as error:
         return _fail(error.lines(), error.exit_code)
     except typer.TyperException as error:
-        return _fail_usage(error.format_message(), error.exit_code)
+        return _fail_usage(error.format_message().replace("Value error, ", ""), error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         return _fail(["stopped"], 128 + signal.SIGINT)
     except BrokenPipeError:

@@ -67,7 +67,7 @@ class _Dev:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="portico-dev-")))
             children = Children(folder)
             stack.push_async_callback(children.stop)
-            await children.start_guard()
+            await children.start_guard(folder)
             redis = self._start_redis(stack, children, folder)
             starting = asyncio.create_task(self._start(children, redis))
             if not await self._unless_stopped(starting):

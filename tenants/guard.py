@@ -1,15 +1,17 @@
 """Ends the processes of `portico dev` if that is killed and cannot do it itself.
 
-    python -m tenants.guard < pipe
+    python -m tenants.guard [FOLDER] < pipe
 
 Reads process ids, one a line, from the pipe. At its end it terminates those that still run, and after a while kills
-them. Processes are held by descriptors from the moment they are named, so another that gets a number later is safe.
+them; then it removes the folder that they worked in. Processes are held by descriptors from the moment they are named,
+so another that gets a number later is safe.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import sys
 import time
@@ -44,3 +46,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     guard(sys.stdin)
+    for folder in sys.argv[1:]:
+        shutil.rmtree(folder, ignore_errors=True)

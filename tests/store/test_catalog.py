@@ -12,6 +12,7 @@ from store.errors import (
     AlreadyExists,
     NotFound,
     RecordUnreadable,
+    StoreRefused,
 )
 from store.scripts import script
 from tests.fakes.tenants import a_record, a_token, an_api_key, put
@@ -24,6 +25,15 @@ async def test_an_empty_store_has_no_epoch_and_revision_0(catalog: Catalog) -> N
     assert (changes.epoch, changes.revision, changes.items, changes.complete) == ("", 0, (), True)
     assert (await catalog.tenants()).items == []
     assert await catalog.get("acme") is None
+
+
+async def test_a_revision_counter_that_is_no_number_is_said_so(catalog: Catalog, redis_url: str) -> None:
+    await catalog.commit(put("acme"), 0)
+    with redis.Redis.from_url(redis_url) as raw:
+        raw.set(keys.revision(), "hello")
+    for asking in (catalog.head(), catalog.changes_since(0), catalog.commit(put("acme", name="x"), None)):
+        with pytest.raises(StoreRefused, match=r"number|BADREVISION"):
+            await asking
 
 
 async def test_a_committed_document_is_read_back_with_its_revision(catalog: Catalog) -> None:

@@ -78,6 +78,7 @@ async def test_a_reader_that_has_enough_ends_it_quietly(acme: Plane) -> None:
 async def test_wrong_usage_is_one_line_and_status_2(portico: Portico, arguments: tuple[str, ...]) -> None:
     ended = await portico(*arguments)
     assert (ended.status, ended.out) == (2, "")
+    assert "Value error" not in ended.err
     assert ended.lines[0].startswith("portico: ")
     assert len(ended.lines) <= 2
 

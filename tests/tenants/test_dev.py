@@ -53,13 +53,15 @@ def test_an_operator_token_of_the_users_is_used_and_not_on_any_command_line() ->
         assert not [each for each in dev.family() if TOKEN in " ".join(each.cmdline())]
 
 
-def test_when_it_is_killed_nothing_is_left() -> None:
-    with running_dev() as dev:
+def test_when_it_is_killed_nothing_is_left(tmp_path: Path) -> None:
+    with running_dev(TMPDIR=str(tmp_path)) as dev:
         family = dev.family()
         assert len(family) >= 6  # guard, Redis, origin, control plane, master, two workers
+        assert list(tmp_path.glob("portico-dev-*"))
         dev.process.kill()
         _, alive = psutil.wait_procs(family, timeout=30)
         assert not alive
+        assert not list(tmp_path.glob("portico-dev-*"))
 
 
 @pytest.mark.parametrize(
