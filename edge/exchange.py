@@ -18,14 +18,12 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from edge.errors import EdgeError, body_of, fields_of
-from edge.framing import LAST_CHUNK, BodyPlan, Framing, chunk, plan_answer_body, serialize_head
+from edge.framing import LAST_CHUNK, BodyPlan, Framing, chunk, length_of, plan_answer_body, serialize_head
 from edge.message import BodyReader, ProxyResponse
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_REQUEST_ID = ""
-_MANY_DIGITS = 100  # int() has a bound of its own, and raises beyond it
-_TOO_LONG = 1 << 63
 
 
 class AnswerSink(Protocol):
@@ -91,7 +89,7 @@ class Exchange:
         self.status = 0
         self.bytes_sent = 0
         length = self.headers.get("Content-Length")  # "0" counts: it is forwarded as it is
-        self.content_length = None if length is None else int(length) if len(length) < _MANY_DIGITS else _TOO_LONG
+        self.content_length = None if length is None else length_of(length)
         self.body_exists = payload is not EMPTY_PAYLOAD or length is not None
         self.content: BodyReader = payload
         if payload is not EMPTY_PAYLOAD and self.headers.get("Expect", "").lower() == "100-continue":

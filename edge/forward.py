@@ -73,7 +73,7 @@ class UpstreamBody:
         elif (
             len(pieces := payload._buffer) == 1 and not payload._buffer_offset and not self._connection._reading_paused
         ):
-            data = pieces.popleft()  # there for the taking: a fifth of what `read_nowait` costs
+            data = pieces.popleft()  # there for the taking: a third of what `read_nowait` costs
         else:
             data = payload.read_nowait(-1)
         self._end(OK)

@@ -128,31 +128,12 @@ class Origin(NamedTuple):
 
 
 class Received(NamedTuple):
-    """The facts about a received head that `origin_of` decides by; `peer` is the connection's other end."""
+    """The facts about a received head that `anonymous_origin_of` decides by; `peer` is the connection's other end."""
 
     headers: MultiMapping[str]
     peer: str | None
     scheme: str
     host: str
-
-
-def origin_of(received: Received, trusted: TrustedProxies = TRUST_NOBODY) -> Origin:
-    """Settle where a request came from.
-
-    From a trusted peer the client is the right-most address of `X-Forwarded-For` that is not itself trusted; what is
-    left of it nobody vouches for, and is dropped. Its `X-Request-ID` and its valid `traceparent` are kept, so that its
-    trace goes on. Any other peer is the client itself, and identifiers are made anew: a stranger cannot choose how
-    its requests are found, or make us sample them.
-    """
-    return identified(anonymous_origin_of(received, trusted))
-
-
-def identified(origin: Origin) -> Origin:
-    """Give an origin the identifiers that its head did not bring along."""
-    if origin.request_id and origin.traceparent:
-        return origin
-    trace_id, traceparent = new_identifiers()
-    return origin._replace(request_id=origin.request_id or trace_id, traceparent=origin.traceparent or traceparent)
 
 
 def new_identifiers() -> tuple[str, str]:
@@ -166,8 +147,14 @@ def new_identifiers() -> tuple[str, str]:
     return trace_id, f"00-{trace_id}-{noise[32:]}-00"
 
 
-def anonymous_origin_of(received: Received, trusted: TrustedProxies) -> Origin:
-    """Settle where a request came from by its fields alone: with "" for the identifiers that they do not give."""
+def anonymous_origin_of(received: Received, trusted: TrustedProxies = TRUST_NOBODY) -> Origin:
+    """Settle where a request came from by its fields alone: with "" for the identifiers that they do not give.
+
+    From a trusted peer the client is the right-most address of `X-Forwarded-For` that is not itself trusted; what is
+    left of it nobody vouches for, and is dropped. Its `X-Request-ID` and its valid `traceparent` are kept, so that its
+    trace goes on. Any other peer is the client itself, and identifiers are made anew: a stranger cannot choose how
+    its requests are found, or make us sample them.
+    """
     headers, peer, scheme, host = received
     if peer is None or not trusted.trusts(peer):
         client = peer or _UNKNOWN
@@ -216,23 +203,12 @@ def _without_port(node: str) -> str:
     return node.partition(":")[0] if node.count(":") == 1 else node
 
 
-def request_headers(
-    headers: MultiMapping[str], origin: Origin, tenant: str, route: str, *, target_host: str | None = None
-) -> CIMultiDict[str]:
-    """Give the fields that go to a target: the client's end-to-end fields, and ours.
+def lasting_fields(headers: MultiMapping[str], origin: Origin) -> Pairs:
+    """List what every request with these fields and this origin sends, whatever its route and its identifiers.
 
-    The client's `Host` is kept, because a tenant's application needs to know which domain it is serving;
-    `target_host` replaces it.
+    The client's `Host` is kept, because a tenant's application needs to know which domain it is serving.
     """
-    fields = lasting_fields(headers, origin, target_host=target_host)
-    return fields_of_request(fields, (origin.request_id, origin.traceparent), tenant, route)
-
-
-def lasting_fields(headers: MultiMapping[str], origin: Origin, *, target_host: str | None = None) -> Pairs:
-    """List what every request with these fields and this origin sends, whatever its route and its identifiers."""
     out = strip_request_headers(headers, is_edge=True)
-    if target_host is not None:
-        out[_HOST] = target_host
     fields = [
         *out.items(),
         (_FORWARDED_FOR, ", ".join(origin.chain)),

@@ -16,12 +16,11 @@ from aiohttp.http_parser import HttpResponseParser
 
 from edge.answer import Answer, Head, UpstreamError
 from edge.errors import EdgeError
-from edge.reads import bound_reads
+from edge.reads import READ_BYTES, bound_reads
 from edge.telemetry.counters import UpstreamCounters
 from edge.tunnel import Tunnel
 
 WRITE_BUFFER_BYTES = 64 * 1024
-READ_BYTES = 64 * 1024
 NEVER_S = math.inf
 
 

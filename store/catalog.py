@@ -40,7 +40,7 @@ from store.errors import (
     StoreError,
     StoreRefused,
 )
-from store.reports import Head, read_head
+from store.head import Head, read_head
 from store.scripts import Argument, Ask, ask_script, script
 from store.secrets import ApiKeyRecord, TokenRecord
 

@@ -19,7 +19,7 @@ from store.codec import (
     unpack_fields,
 )
 from store.errors import RecordUnreadable
-from store.reports import whole_revision
+from store.head import whole_revision
 from store.scripts import Argument
 from store.secrets import ApiKeyRecord
 

@@ -11,16 +11,15 @@ import asyncio
 from store import keys
 from store.client import Client
 from store.errors import StoreUnavailable
+from store.head import Head, read_head
 from store.reports import (
     LIVE_MS,
     FleetState,
-    Head,
     Refusal,
     WorkerReport,
     decode_report,
     encode_report,
     fleet_state,
-    read_head,
 )
 from store.scripts import Argument, script
 from store.subscription import Subscription

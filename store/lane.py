@@ -51,7 +51,7 @@ class Lane:
     async def run(
         self, script: Script, keys: Sequence[str], args: Sequence[Argument], timeout_s: float, *, is_write: bool
     ) -> Any:
-        """Run one script, as `attempt` would; a third of the calls. Raises StoreError."""
+        """Run one script, as `attempt` would, by fewer calls. Raises StoreError."""
         deadline = asyncio.get_running_loop().time() + timeout_s - GRACE_S
         is_sent = False
         try:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
 from store.codec import CodecError, pack_fields, unpack_fields
-from store.errors import StoreRefused
+from store.head import Head
 
 LIVE_MS = 3_000
 MAX_REFUSALS = 100
@@ -49,6 +49,10 @@ class WorkerReport:
         """Whether it was heard of within the last 3 s of Redis' clock."""
         return self.reported_at_ms > now_ms - LIVE_MS
 
+    def is_within(self, head: Head) -> bool:
+        """Whether it is in this data at all; read the head after the report, which may not be ahead of it."""
+        return self.is_following and self.epoch == head.epoch and self.revision <= head.revision
+
 
 @dataclass(frozen=True)
 class FleetState:
@@ -66,18 +70,6 @@ class FleetState:
         return not self.lagging
 
 
-@dataclass(frozen=True)
-class Head:
-    """Which data this is and its last revision; an epoch of '' means that nothing was ever committed."""
-
-    epoch: str
-    revision: int
-
-    def can_be_where(self, report: WorkerReport) -> bool:
-        """Say whether a worker is in this data at all; read the head after the report, which may not be ahead of it."""
-        return report.is_following and report.epoch == self.epoch and report.revision <= self.revision
-
-
 def fleet_state(
     reports: Iterable[WorkerReport], revision: int, now_ms: int, head: Head, tenant: str | None = None
 ) -> FleetState:
@@ -92,26 +84,13 @@ def fleet_state(
         if not report.is_live(now_ms):
             continue
         workers += 1
-        if report.revision < revision or not head.can_be_where(report):
+        if report.revision < revision or not report.is_within(head):
             lagging.append(report.worker_id)
             continue
         own = [each for each in report.refused if _concerns(each, revision, tenant)]
         refused += own
         applied += not own
     return FleetState(revision, applied, workers, tuple(lagging), tuple(refused))
-
-
-def read_head(reply: Sequence[bytes | None]) -> Head:
-    """Read what `MGET epoch revision` says. Raises StoreRefused when the counter is no number."""
-    epoch, revision = reply
-    return Head((epoch or b"").decode(), whole_revision(revision or b"0"))
-
-
-def whole_revision(text: bytes) -> int:
-    """Read the revision counter. Raises StoreRefused when something has been put in its place."""
-    if not text.isdigit():
-        raise StoreRefused("the revision counter in Redis is not a number")
-    return int(text)
 
 
 def encode_report(report: WorkerReport) -> bytes:

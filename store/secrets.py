@@ -116,7 +116,7 @@ def _new(prefix: str) -> NewKey:
 
 def _parse(prefix: str, text: str) -> ParsedKey | None:
     key_id = key_id_of(text, prefix)
-    return None if key_id is None or not has_valid_checksum(text) else ParsedKey(key_id, hash_secret(text))
+    return None if key_id is None or not _has_valid_checksum(text) else ParsedKey(key_id, hash_secret(text))
 
 
 def key_id_of(text: str, prefix: str = API_KEY_PREFIX) -> str | None:
@@ -128,8 +128,7 @@ def key_id_of(text: str, prefix: str = API_KEY_PREFIX) -> str | None:
     return key_id if key_id.isascii() and key_id.isalnum() else None
 
 
-def has_valid_checksum(text: str) -> bool:
-    """Whether a text that has the form of a key was made by us: whoever mistypes a key costs no look-up."""
+def _has_valid_checksum(text: str) -> bool:
     return _BASE62.issuperset(text.replace("_", "", 2)) and _checksum(text[:-CHECKSUM_CHARS]) == text[-CHECKSUM_CHARS:]
 
 

@@ -17,7 +17,7 @@ from edge.message import ProxyRequest
 from edge.middleware import ProxyMiddleware
 from store.errors import StoreError
 from store.model import ApiKeyAuth
-from store.secrets import ApiKeyRecord, has_valid_checksum, hash_secret, is_expired, is_same_hash, key_id_of
+from store.secrets import ApiKeyRecord, hash_secret, is_expired, is_same_hash, key_id_of, parse_api_key
 
 
 def require_api_key(
@@ -64,7 +64,7 @@ async def _valid_record(tenant: str, given: str, keys: KeyCache, now_s: Callable
     # The checksum is there to save the store a look-up; for a key that is known the hash says all.
     record = keys.known(tenant, key_id)
     if record is None:
-        record = await keys.get(tenant, key_id) if has_valid_checksum(given) else None
+        record = None if parse_api_key(given) is None else await keys.get(tenant, key_id)
     if record is None or not is_same_hash(hash_secret(given), record.hash):
         return None
     return None if is_expired(record.expires_at_ms, int(now_s() * 1000)) else record

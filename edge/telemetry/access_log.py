@@ -168,7 +168,7 @@ def line_of(record: AccessRecord) -> bytes:
 
 
 def _render(record: AccessRecord, most_chars: int) -> bytes:
-    # By hand, as it is done for every request: `json.dumps` of a dictionary costs five times as much.
+    # By hand, as it is done for every request: `json.dumps` takes half as long again, with the dictionary made already.
     second = int(record.started_at_s)
     at = f"{_spelt(second)}.{int((record.started_at_s - second) * 1000):03d}Z"
     return (

@@ -17,7 +17,7 @@ async def list_nodes(call: Call) -> Outcome:
             node=one.node,
             pid=one.pid,
             revision=one.revision,
-            lag=max(0, nodes.revision - one.revision) if nodes.head.can_be_where(one) else None,
+            lag=max(0, nodes.revision - one.revision) if one.is_within(nodes.head) else None,
             started_at=to_rfc3339(one.started_at_ms),
             reported_at=to_rfc3339(one.reported_at_ms),
             last_error=one.last_error,

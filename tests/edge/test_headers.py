@@ -7,18 +7,21 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 
 from edge.headers import (
+    TRUST_NOBODY,
     Origin,
     Received,
     TrustedProxies,
+    anonymous_origin_of,
     connection_options,
     field_value,
+    fields_of_request,
     forwarded_value,
     is_ours,
-    origin_of,
-    request_headers,
+    lasting_fields,
+    new_identifiers,
     strip_answer_headers,
     strip_request_headers,
     toolkit_headers,
@@ -34,6 +37,17 @@ def fields(*pairs: tuple[str, str]) -> CIMultiDict[str]:
 
 def received(*pairs: tuple[str, str], peer: str | None = "192.0.2.1") -> Received:
     return Received(fields(*pairs), peer, "http", "shop.acme.com")
+
+
+def origin_of(head: Received, trusted: TrustedProxies = TRUST_NOBODY) -> Origin:
+    """Settle an origin with its identifiers, as a request's path does."""
+    origin, (request_id, traceparent) = anonymous_origin_of(head, trusted), new_identifiers()
+    return origin._replace(request_id=origin.request_id or request_id, traceparent=origin.traceparent or traceparent)
+
+
+def request_headers(headers: MultiMapping[str], origin: Origin, tenant: str, route: str) -> CIMultiDict[str]:
+    """Put together what a target is sent, as a request's path does."""
+    return fields_of_request(lasting_fields(headers, origin), (origin.request_id, origin.traceparent), tenant, route)
 
 
 # -- Hop by hop ----------------------------------------------------------------------------------------------------
@@ -162,7 +176,7 @@ def test_the_target_is_told_who_asked_for_what() -> None:
 
 
 def test_the_targets_own_host_may_replace_the_clients() -> None:
-    sent = request_headers(fields(("Host", "shop.acme.com")), ORIGIN, "acme", "api", target_host="10.0.0.5:9000")
+    sent = toolkit_headers(received(("Host", "shop.acme.com")), "10.0.0.5:9000")
     assert (sent.getall("Host"), sent["X-Forwarded-Host"]) == (["10.0.0.5:9000"], "shop.acme.com")
 
 

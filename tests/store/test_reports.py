@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from store.codec import pack_fields
+from store.head import Head
 from store.reports import (
     LIVE_MS,
     MAX_REFUSALS,
     MAX_TEXT_CHARS,
-    Head,
     Refusal,
     WorkerReport,
     decode_report,
