@@ -21,10 +21,10 @@ from typing import Any
 from edge.census import ConnectionLimits
 from edge.client_edge.key_cache import KeyCache
 from edge.compiler import CompiledTenant, Parts, compile_tenant
-from edge.connection import EdgeServer
 from edge.headers import TrustedProxies
 from edge.router import DynamicRouter
 from edge.serve import EdgeService
+from edge.server import EdgeServer
 from edge.telemetry.access_log import FileLog, NoLog, open_access_log
 from edge.telemetry.counters import Counters
 from edge.telemetry.metrics import Samples

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
-from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
 
 from edge.census import Census, ConnectionLimits
 from edge.deadlines import HeadDeadline, WriteDeadline
+from edge.ending import EndingConnection
 from edge.errors import EdgeError
 from edge.exchange import Exchange, unreadable
-from edge.head import MAX_FIELD_BYTES, head_bytes, parse_fault
+from edge.head import head_bytes, parse_fault
 from edge.reads import bound_reads
 from edge.repeated import RepeatedFields
 from edge.tunnel import Tunnel, TunnelSink
@@ -31,45 +29,30 @@ from edge.upload import Upload
 
 WRITE_BUFFER_BYTES = 64 * 1024
 READ_BUFFER_BYTES = 32 * 1024
-LINGER_S = 2.0
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+FIRST_REQUEST_S = 1.0
 
 Serve = Callable[["ClientConnection", Exchange], Awaitable[None]]
 
 log = logging.getLogger("portico.edge")
 
 
-class EdgeServer(web.Server):
-    """Makes a `ClientConnection` for each accepted socket and knows those that are open."""
+class Room(Protocol):
+    """What a connection needs of the server that it belongs to."""
 
-    def __init__(
-        self, serve: Serve, limits: ConnectionLimits | None = None, is_exempt: Callable[[str], bool] = lambda _: False
-    ) -> None:
-        """`is_exempt` says of which addresses any number of connections may come."""
-        self.limits = limits or ConnectionLimits()
-        self.census = Census(self.limits, is_exempt)
-        super().__init__(
-            _never_called,
-            handler_cancellation=True,
-            keepalive_timeout=self.limits.keepalive_timeout_s,
-            access_log=None,
-            auto_decompress=False,
-            read_bufsize=READ_BUFFER_BYTES,
-            max_line_size=self.limits.max_target_bytes,
-            max_field_size=MAX_FIELD_BYTES,
-            max_headers=self.limits.max_fields,
-        )
-        self.serve = serve
+    limits: ConnectionLimits
+    census: Census
+    serve: Serve
+    is_draining: bool
 
-    def __call__(self) -> RequestHandler:
-        """Make the protocol of one new connection, as `loop.create_server` asks."""
-        return ClientConnection(self, loop=self._loop, **self._kwargs)
+    @property
+    def connections(self) -> Sequence[RequestHandler]: ...
 
 
-class ClientConnection(RequestHandler):
+class ClientConnection(EndingConnection):
     """One client's connection; an `AnswerSink` for its exchanges and one end of a tunnel."""
 
     __slots__ = (
+        "_current",
         "_head",
         "_last_read_bytes",
         "_max_head_bytes",
@@ -84,15 +67,18 @@ class ClientConnection(RequestHandler):
         "scheme",
     )
 
-    def __init__(self, server: EdgeServer, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
-        super().__init__(server, loop=loop, **options)
+    def __init__(self, server: Room, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
+        super().__init__(server, loop=loop, **options)  # type: ignore[arg-type]  # the one server there is, `EdgeServer`
         self._server = server
+        self._current: Exchange | None = None
+        self._link = None
         self._subscriber = self._tenant = ""
         self._tunnel: Tunnel | None = None
         limits = server.limits
         if limits.max_pipelined != MAX_MSG_QUEUE_SIZE:
             self._read_ahead(limits.max_pipelined)
         self._head = HeadDeadline(loop, limits.head_timeout_s, limits.max_head_bytes, self._refuse_head)
+        self._write_timeout_s = limits.write_timeout_s
         self._upload: Upload | None = None
         self._max_head_bytes = limits.max_head_bytes
         self._last_read_bytes = self._unmeasured_bytes = 0
@@ -133,8 +119,7 @@ class ClientConnection(RequestHandler):
             self.force_close()
         finally:
             self._task_handler = None
-            if self.transport is not None and not self._force_close:
-                self.transport.close()
+            self.force_close()
 
     async def _serve_next(self) -> bool:
         """Wait for a request and serve it; whether another can follow it on this connection."""
@@ -145,7 +130,9 @@ class ClientConnection(RequestHandler):
             self._parser.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
-        exchange = self._exchange(message, payload)
+        exchange = self._current = self._exchange(message, payload)
+        if self._server.is_draining:
+            exchange.is_keep_alive = False
         self._request_in_progress = True
         try:
             if payload is not EMPTY_PAYLOAD and not payload.is_eof():
@@ -155,8 +142,7 @@ class ClientConnection(RequestHandler):
             if self._upload is not None:
                 self._end_upload()
             self._request_in_progress = False
-            if self._handler_waiter is not None and not self._handler_waiter.done():
-                self._handler_waiter.set_result(None)
+            self._current = None
         if (
             exchange.is_keep_alive
             and (payload is EMPTY_PAYLOAD or payload.is_eof())
@@ -165,7 +151,7 @@ class ClientConnection(RequestHandler):
         ):
             return True
         if self._may_be_talking(message, payload):
-            await self._linger()
+            await self.linger()
         return False
 
     def _may_be_talking(self, message: Any, payload: StreamReader) -> bool:
@@ -197,20 +183,6 @@ class ClientConnection(RequestHandler):
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
 
-    async def _linger(self) -> None:
-        """Let the client read its answer before the connection ends (RFC 9112 section 9.6).
-
-        Closing with bytes unread resets the connection, and the reset can overtake the answer. So our side ends first,
-        and what still comes is thrown away until the client has ended its side, which cancels us, or for two seconds.
-        """
-        if self._force_close or self.transport is None:
-            return
-        self._close = True  # `data_received` throws away from here on
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self._resume_transport_reading()
-        await asyncio.sleep(LINGER_S)
-
     def belong_to(self, tenant: str) -> None:
         """Count this connection for a tenant; EdgeError `overloaded` when the tenant has as many as it may."""
         if tenant != self._tenant:
@@ -229,20 +201,32 @@ class ClientConnection(RequestHandler):
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
         if self._paused and self.transport is not None:
-            with WriteDeadline(self.transport, self._server.limits.write_timeout_s, self._cut_slow_reader):
+            with WriteDeadline(self.transport, self._write_timeout_s, self._cut_slow_reader):
                 await self._drain_helper()
 
     def _cut_slow_reader(self) -> None:
         self._server.census.met["write"] += 1
         self.abort()
 
-    def abort(self) -> None:
-        """Cut the connection: a reset, not an end that could pass for a whole answer (RFC 9112 section 8)."""
-        self._force_close = True
-        if self.transport is not None:
-            sock = self.transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            self.transport.abort()
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def retire(self) -> None:
+        """Take no request after the one under way, and end; at once when there is none.
+
+        A client that has not had an answer yet may have sent its first request already, and does not expect an end as
+        one that keeps its connection has to: it has a moment for it, or as long as any head when it has begun.
+        """
+        if self._current is not None:
+            self._current.is_keep_alive = False
+        elif self._request_count:
+            if not (self._messages or self._head.received_bytes):
+                self.close()
+        else:
+            self._loop.call_later(FIRST_REQUEST_S, self._leave_if_silent)
+
+    def _leave_if_silent(self) -> None:
+        if not (self._request_count or self._head.received_bytes):
+            self.close()
 
     # -- a tunnel's end ------------------------------------------------------------------------------------------
 
@@ -313,6 +297,8 @@ class ClientConnection(RequestHandler):
             self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
             bound_reads(self.transport, self)
         self._head.start()
+        if self._server.is_draining:
+            self.retire()
 
     def data_received(self, data: bytes) -> None:
         if self._manager is None:
@@ -342,7 +328,3 @@ class ClientConnection(RequestHandler):
         if self._upload is not None:
             self._upload.end()
             self._upload = None
-
-
-async def _never_called(request: web.BaseRequest) -> web.StreamResponse:
-    raise AssertionError(f"the request loop is overridden: {request!r}")

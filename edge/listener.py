@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 
-from edge.connection import EdgeServer
+from edge.server import EdgeServer
 
 # How many connections may wait to be accepted, which is also how many one wake-up of the loop accepts.
 BACKLOG = 512
@@ -35,5 +35,4 @@ class Listener:
     async def drain(self, grace_s: float) -> None:
         """Let the requests under way end within `grace_s`, then cut what is left; idle connections end at once."""
         self.stop_accepting()
-        self._server.pre_shutdown()
-        await self._server.shutdown(grace_s)
+        await self._server.drain(grace_s)

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from edge.connection import ClientConnection, EdgeServer
+from edge.connection import ClientConnection
 from edge.context import ProxyContext, ProxyRequest
 from edge.errors import EdgeError
 from edge.exchange import Exchange
@@ -18,6 +18,7 @@ from edge.forward import Timeouts, forward
 from edge.headers import strip_request_headers
 from edge.paths import split_target
 from edge.pool import Address, ConnectionPool
+from edge.server import EdgeServer
 from tests.fakes.origins import (
     CLOSE,
     HANG,
@@ -73,7 +74,7 @@ async def edge_before(port: int) -> AsyncIterator[Edge]:
         yield edge
     finally:
         listening.close()
-        await server.shutdown(0.1)
+        await server.drain(0.1)
         pool.close()
 
 

@@ -11,10 +11,11 @@ from dataclasses import replace
 import pytest
 
 from edge.census import ConnectionLimits
-from edge.connection import ClientConnection, EdgeServer
+from edge.connection import ClientConnection
 from edge.errors import EdgeError
 from edge.exchange import Exchange
 from edge.message import ProxyResponse
+from edge.server import EdgeServer
 
 LIMITS = ConnectionLimits(
     keepalive_timeout_s=0.5,
@@ -60,7 +61,7 @@ async def running(limits: ConnectionLimits = LIMITS) -> AsyncIterator[tuple[Echo
         yield echo, listening.sockets[0].getsockname()[1]
     finally:
         listening.close()
-        await server.shutdown(0.1)
+        await server.drain(0.1)
 
 
 async def read_all(reader: asyncio.StreamReader) -> bytes:

@@ -12,7 +12,6 @@ import pytest
 from aiohttp import web
 
 from edge.compiler import Entry
-from edge.connection import EdgeServer
 from edge.context import ProxyContext
 from edge.errors import EdgeError
 from edge.headers import TrustedProxies
@@ -21,6 +20,7 @@ from edge.middleware import MiddlewarePhase, ProxyMiddlewareDef
 from edge.proxy import HTTPProxyHandler
 from edge.router import DomainTable, DynamicRouter, TableRow
 from edge.serve import EdgeService, Served
+from edge.server import EdgeServer
 from edge.tables import UNCONDITIONAL
 from store.model import PathPattern
 from tests.fakes.edges import Answer
@@ -50,7 +50,7 @@ async def serving(middleware: Callable[[ProxyContext], Any]) -> AsyncIterator[tu
         yield listening.sockets[0].getsockname()[1], seen
     finally:
         listening.close()
-        await server.shutdown(0.1)
+        await server.drain(0.1)
 
 
 async def ask(port: int, host: str = "shop.test") -> Answer:
