@@ -8,7 +8,7 @@ whose lines end in a bare LF is read (RFC 9112 section 2.2), but leaves such a d
 from __future__ import annotations
 
 import asyncio
-import re
+from operator import itemgetter
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_parser import HttpResponseParser, RawResponseMessage
@@ -16,31 +16,19 @@ from aiohttp.streams import StreamReader
 
 from edge.errors import EdgeError
 from edge.framing import MAX_LENGTH_BYTES, has_controls, has_no_body, length_of
+from edge.names import names_of
 
 READ_BUFFER_BYTES = 32 * 1024
 MAX_INTERIM_ANSWERS = 8
 MAX_FIELDS = 128
 MAX_FIELD_BYTES = 16 * 1024
 MAX_HEAD_BYTES = 64 * 1024
-MAX_NAMES = 2048
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _END_OF_HEAD = b"\r\n\r\n"
 _END_OF_CHUNKS = b"\r\n0\r\n\r\n"  # with the line end before it no trailer can look so
 
-_NONE: list[str] = []
-
-
-class _Names(dict[str, bool]):
-    """Whether a text is a field's name (RFC 9110 section 5.6.2), remembered: the same few come all day."""
-
-    def __missing__(self, name: str) -> bool:
-        if len(self) >= MAX_NAMES:
-            self.clear()  # names are the target's to invent; memory is not
-        is_name = self[name] = _TOKEN.fullmatch(name) is not None
-        return is_name
-
-
-_IS_NAME = _Names()
+# RFC 9110 section 5.5: visible characters, spaces and tabs, and whatever is beyond ASCII.
+_ALLOWED = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
+_VALUE = itemgetter(1)
 
 Head = tuple[RawResponseMessage, StreamReader]
 
@@ -225,23 +213,21 @@ def answer_fault(message: RawResponseMessage, *, asks_upgrade: bool) -> str | No
         return "not HTTP/1"
     if message.code == 101 and not (asks_upgrade and message.upgrade):
         return "unasked 101"
-    lengths = message.headers.getall("Content-Length", _NONE)
-    codings = message.headers.getall("Transfer-Encoding", _NONE)
-    if len(lengths) > 1 or (lengths and codings):
-        return "more than one body length"
-    if codings and (len(codings) > 1 or codings[0].strip().lower() != "chunked"):
+    raw = message.raw_headers
+    names = names_of(raw)
+    if names.fault is not None:
+        return names.fault
+    if names.coding_at is not None and raw[names.coding_at][1].strip().lower() != b"chunked":
         return "unknown transfer coding"
-    if lengths and not _is_length(lengths[0]):
+    if names.length_at is not None and not _is_length(raw[names.length_at][1]):
         return "bad Content-Length"
-    if not all(_IS_NAME[name] for name in message.headers):
-        return "a field name that is none"
-    if has_controls("".join(message.headers.values())):
+    if b"".join(map(_VALUE, raw)).translate(None, _ALLOWED):
         return "a control character in a field"
     return None
 
 
-def _is_length(text: str) -> bool:
-    return text.isascii() and text.isdigit() and length_of(text) <= MAX_LENGTH_BYTES
+def _is_length(digits: bytes) -> bool:
+    return digits.isdigit() and length_of(digits) <= MAX_LENGTH_BYTES
 
 
 def protocol_error(detail: str) -> UpstreamError:

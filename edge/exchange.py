@@ -7,21 +7,20 @@ connection, so that a client sees a broken answer and never a short one (RFC 911
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Protocol
 
-from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import HttpVersion, HttpVersion10
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from edge.errors import EdgeError, body_of, fields_of
+from edge.answer_head import Own, answer_head
+from edge.errors import EdgeError, Fields, body_of, fields_of
 from edge.framing import LAST_CHUNK, BodyPlan, Framing, chunk, length_of, plan_answer_body, serialize_head
+from edge.headers import REQUEST_ID
 from edge.message import BodyReader, ProxyResponse
 
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_REQUEST_ID = ""
 
@@ -105,9 +104,10 @@ class Exchange:
         """How many bytes of the request's body have been taken from the wire."""
         return self._payload.total_bytes
 
-    async def respond(self, response: ProxyResponse) -> None:
-        """Send an answer; EdgeError when the target breaks off, `ConnectionError` when the client is gone.
+    async def respond(self, response: ProxyResponse, added: Fields = ()) -> None:
+        """Send an answer, with fields of the edge's own.
 
+        EdgeError when the target breaks off, `ConnectionError` when the client is gone.
         The answer's body is over when this returns or raises.
         """
         body = response.body
@@ -117,7 +117,7 @@ class Exchange:
                 data = b"" if body is None else body.whole()
             length = len(data) if data is not None else body.known_length if body is not None else None
             plan = plan_answer_body(self.method, response.status, length, is_http_10=self._is_http_10)
-            head = self._answer_head(response, plan)
+            head = self._answer_head(response, plan, added)
             if data is None and plan.framing is not Framing.NONE:
                 await self._stream(head, response, plan)
             else:
@@ -128,23 +128,21 @@ class Exchange:
             if body is not None:
                 body.abort()
 
-    async def refuse(self, error: EdgeError) -> None:
+    async def refuse(self, error: EdgeError, added: Fields = ()) -> None:
         """Send the edge's own answer to an error; when an answer is already under way, cut the connection."""
         if self.is_started:
             self._sink.abort()
             return
         if error.must_close:
             self.is_keep_alive = False
-        headers = CIMultiDict(fields_of(error))
-        if self.request_id:
-            headers["X-Request-ID"] = self.request_id
-        await self.respond(ProxyResponse.of(error.status, headers, body_of(error, self.request_id)))
+        answer = ProxyResponse.of(error.status, fields_of(error), body_of(error, self.request_id))
+        await self.respond(answer, added)
 
-    def switch_protocols(self, response: ProxyResponse) -> None:
+    def switch_protocols(self, response: ProxyResponse, added: Fields = ()) -> None:
         """Send the head of a target's 101; the connection is a tunnel from here on."""
         self.is_keep_alive = False
         headers = response.headers
-        headers["Connection"] = "Upgrade"
+        headers.update(((REQUEST_ID, self.request_id), *added, ("Connection", "Upgrade")))
         head = serialize_head("HTTP/1.1 101 Switching Protocols", headers)
         self.status = response.status
         self._write(head)
@@ -174,30 +172,18 @@ class Exchange:
         self.bytes_sent += len(data)
         self._sink.write(data)
 
-    def _answer_head(self, response: ProxyResponse, plan: BodyPlan) -> bytes:
+    def _answer_head(self, response: ProxyResponse, plan: BodyPlan, added: Fields) -> bytes:
         """Frame the answer anew, whatever lengths and connection options came with it."""
-        status, headers = response.status, response.headers
-        framing = plan.framing
-        if framing is Framing.SIZED:
-            headers["Content-Length"] = str(plan.length_bytes)
-        elif framing is not Framing.NONE or status == 204:  # RFC 9110 section 8.6: no length with a 204
-            headers.popall("Content-Length", None)
-        if framing is Framing.CHUNKED:
-            headers["Transfer-Encoding"] = "chunked"
-        if "Date" not in headers:
-            headers["Date"] = rfc822_formatted_time()
-        if framing is Framing.UNTIL_CLOSE or not self._payload.is_eof():
+        if plan.framing is Framing.UNTIL_CLOSE or not self._payload.is_eof():
             # A body that has not been read by now would be taken for the next request.
             self.is_keep_alive = False
+        option = None
         if not self.is_keep_alive:
-            headers["Connection"] = "close"
+            option = "close"
         elif self._is_http_10:
-            headers["Connection"] = "keep-alive"
-        try:
-            head = serialize_head(f"HTTP/1.1 {status} {_PHRASES.get(status, '')}", headers)
-        except ValueError as error:
-            raise EdgeError("upstream_protocol", detail="control character in an answer's head") from error
-        self.status = status
+            option = "keep-alive"
+        head = answer_head(response, plan, Own(self.request_id, option, added))
+        self.status = response.status
         return head
 
 

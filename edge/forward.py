@@ -17,7 +17,7 @@ from edge.answer import UpstreamError, protocol_error
 from edge.context import BodyReader, ProxyContext, ProxyRequest, ProxyResponse
 from edge.errors import EdgeError
 from edge.framing import LAST_CHUNK, BodyPlan, Framing, chunk, plan_request_body, serialize_head
-from edge.headers import strip_answer_headers
+from edge.names import names_of
 from edge.transport import UpstreamConnection
 
 OK, ABORTED, BROKEN = "ok", "aborted", "broken"
@@ -144,12 +144,12 @@ async def forward(connection: UpstreamConnection, ctx: ProxyContext, timeouts: T
             upload.cancel()
         connection.abort()
         raise
-    body = UpstreamBody(connection, payload, upload, _known_length(message.headers.get("Content-Length")))
+    length_at = names_of(message.raw_headers).length_at
+    known_length = None if length_at is None else int(message.raw_headers[length_at][1])
+    body = UpstreamBody(connection, payload, upload, known_length)
     if message.code != 101 and not payload.is_eof():
         connection.fail_when_idle(timeouts.idle_s)
-    response = ProxyResponse(
-        status=message.code, headers=strip_answer_headers(message.headers), body=body, reason=message.reason
-    )
+    response = ProxyResponse.received(message, body)
     if message.code == 101:
         response.headers["Upgrade"] = upgrade or ""
         response.upgraded = connection
@@ -227,7 +227,3 @@ def _unreadable(cause: Exception) -> EdgeError:
     error = EdgeError("bad_request", detail=f"unreadable body: {type(cause).__name__}", must_close=True)
     error.__cause__ = cause
     return error
-
-
-def _known_length(content_length: str | None) -> int | None:
-    return None if content_length is None else int(content_length)

@@ -15,15 +15,15 @@ from multidict import CIMultiDict
 
 LAST_CHUNK = b"0\r\n\r\n"
 MAX_LENGTH_BYTES = 2**63 - 1
-_MANY_DIGITS = 100
 """The longest body that a head may announce: servers count in 63 bits, and aiohttp's parser takes the 64-bit number
 of all ones to say that there is no body."""
+_MANY_DIGITS = 100
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CONTROL_OR_LINE_END = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def length_of(digits: str) -> int:
+def length_of(digits: str | bytes) -> int:
     """Read a length; of one with a great many digits only that it is beyond all bounds, as `int` has one of its own."""
     return int(digits) if len(digits) < _MANY_DIGITS else MAX_LENGTH_BYTES + 1
 

@@ -81,6 +81,8 @@ _NOISE: list[str] = []
 
 MAX_HOPS = 32
 _UNKNOWN = "unknown"
+PLAIN_OPTIONS = frozenset({"keep-alive", "Keep-Alive", "close"})
+"""The values of `Connection` that name no field, as they are mostly spelt."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
 _TRACEPARENT_FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -249,7 +251,7 @@ def strip_request_headers(headers: MultiMapping[str], *, is_edge: bool) -> CIMul
     kept = [(name, value) for name, value in headers.items() if verdicts[name]]
     out = CIMultiDict(kept)
     options = headers.getall(_CONNECTION, None)
-    if options is not None and (len(options) > 1 or options[0] not in _PLAIN_OPTIONS):
+    if options is not None and (len(options) > 1 or options[0] not in PLAIN_OPTIONS):
         for name in connection_options(headers):
             out.popall(name, None)
     return out
@@ -271,7 +273,6 @@ class _Verdicts(dict[str, bool]):
 
 
 _MAX_VERDICTS = 2048
-_PLAIN_OPTIONS = frozenset({"keep-alive", "Keep-Alive", "close"})
 _EDGE_VERDICTS = _Verdicts(lambda key: key not in _REQUEST_DROPS and not is_ours(key))
 _TOOLKIT_VERDICTS = _Verdicts(lambda key: key not in _REQUEST_DROPS)
 _ANSWER_VERDICTS = _Verdicts(lambda key: key not in HOP_BY_HOP)
@@ -281,7 +282,7 @@ def strip_answer_headers(headers: MultiMapping[str]) -> CIMultiDict[str]:
     """Copy what may go to the client: no hop-by-hop field; `Content-Length` stays, for answers without a body."""
     out = CIMultiDict([pair for pair in headers.items() if _ANSWER_VERDICTS[pair[0]]])
     options = headers.getall(_CONNECTION, None)
-    if options is not None and (len(options) > 1 or options[0] not in _PLAIN_OPTIONS):
+    if options is not None and (len(options) > 1 or options[0] not in PLAIN_OPTIONS):
         for name in connection_options(headers):
             out.popall(name, None)
     return out

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
+from aiohttp.http_parser import RawResponseMessage
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, getversion
 from yarl import URL
 
 from edge.errors import EdgeError
+from edge.headers import strip_answer_headers
 
 DEFAULT_MAX_CONTENT_BYTES = 1024 * 1024
 _NEVER_ENCODED = -1
@@ -231,27 +233,54 @@ class ProxyRequest:
 class ProxyResponse:
     """The answer on its way to the client; middlewares change it after their `yield`, or make one with `of`.
 
-    `headers` are without hop-by-hop fields. `content` None streams `body`; bytes replace it. `upgraded` is the
-    upstream connection after a 101. `in_resp` is the transport's own response object, where it has one.
+    `headers` are without hop-by-hop fields; those of a received answer are made when they are first asked for.
+    `content` None streams `body`; bytes replace it. `upgraded` is the upstream connection after a 101. `in_resp` is
+    the transport's own response object, where it has one.
     """
 
-    __slots__ = ("body", "content", "headers", "in_resp", "reason", "status", "upgraded")
+    __slots__ = ("_headers", "_received", "body", "content", "in_resp", "reason", "status", "upgraded")
 
     def __init__(
         self,
         status: int,
-        headers: CIMultiDict[str],
+        headers: CIMultiDict[str] | None,
         body: Body | None = None,
         reason: str | None = "",
         in_resp: Any = None,
     ) -> None:
         self.status = status
-        self.headers = headers
+        self._headers = headers
+        self._received: RawResponseMessage | None = None
         self.body = body
         self.reason = reason
         self.in_resp = in_resp
         self.content: bytes | None = None
         self.upgraded: object | None = None
+
+    @classmethod
+    def received(cls, message: RawResponseMessage, body: Body) -> ProxyResponse:
+        """Make an answer of a head that was received and found sound."""
+        response = cls(message.code, None, body, message.reason)
+        response._received = message
+        return response
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        """The fields for the client."""
+        headers = self._headers
+        if headers is None:
+            message = self._received
+            headers = self._headers = CIMultiDict() if message is None else strip_answer_headers(message.headers)
+        return headers
+
+    @headers.setter
+    def headers(self, headers: CIMultiDict[str]) -> None:
+        self._headers = headers
+
+    @property
+    def unread_fields(self) -> tuple[tuple[bytes, bytes], ...] | None:
+        """All the fields as they were received, as long as nobody has asked for `headers`; None after that."""
+        return None if self._headers is not None or self._received is None else self._received.raw_headers
 
     @classmethod
     def of(cls, status: int, headers: Headers | None = None, content: bytes = b"") -> ProxyResponse:

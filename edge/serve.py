@@ -18,7 +18,7 @@ from edge.context import ProxyContext, ProxyRequest, ProxyResponse
 from edge.errors import EdgeError
 from edge.exchange import Exchange
 from edge.head import read_target
-from edge.headers import REQUEST_ID, TrustedProxies, fields_of_request, new_identifiers
+from edge.headers import TrustedProxies, fields_of_request, new_identifiers
 from edge.proxy import HTTPProxyHandler
 from edge.repeated import RepeatedFields
 from edge.router import DynamicRouter, Miss
@@ -91,41 +91,35 @@ class EdgeService:
             ctx = served.ctx = entry.handler.begin(request)
             ctx.tenant, ctx.route, ctx.request_id = entry.tenant, entry.route, request_id
             response = await entry.handler.handle(ctx)
-            response.headers[REQUEST_ID] = request_id
-            if ctx.answer_fields:
-                response.headers.update(ctx.answer_fields)
             if response.upgraded is None:
-                await exchange.respond(response)
+                await exchange.respond(response, ctx.answer_fields)
             else:
+                exchange.switch_protocols(response, ctx.answer_fields)
                 await self._run_tunnel(connection, exchange, response)
         except EdgeError as error:
             served.error = error
-            error.headers = (*error.headers, *_added(served))
-            await exchange.refuse(error)
+            await exchange.refuse(error, _added(served))
         except web.HTTPException as answer:  # a middleware's early answer, in the toolkit's manner
             response = ProxyResponse.of(answer.status, answer.headers, (answer.text or "").encode())
-            response.headers[REQUEST_ID] = request_id
-            response.headers.update(_added(served))
-            await exchange.respond(response)
+            await exchange.respond(response, _added(served))
         except (ConnectionError, asyncio.CancelledError):
             served.is_client_gone = True
             raise
         except Exception:
             log.exception("request %s failed", request_id)
-            served.error = EdgeError("internal", headers=_added(served))
-            await exchange.refuse(served.error)
+            served.error = EdgeError("internal")
+            await exchange.refuse(served.error, _added(served))
         finally:
             if served.ctx is not None:
                 served.ctx.run_deferred()
             self._observe(served)
 
     async def _run_tunnel(self, connection: ClientConnection, exchange: Exchange, response: ProxyResponse) -> None:
-        """Pass the target's 101 on, then bytes both ways until one side ends."""
+        """Pass bytes both ways until one side ends."""
         upstream = response.upgraded
         assert isinstance(upstream, UpstreamConnection)
         tunnel = Tunnel(connection, upstream, self._tunnel_idle_timeout_s)
         try:
-            exchange.switch_protocols(response)
             upstream.start_tunnel(tunnel)
             await connection.run_tunnel(tunnel)
         finally:
