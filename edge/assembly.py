@@ -83,6 +83,8 @@ class Worker:
             "portico_config_refused": len(self.tenancy.refused),
             "portico_store_up": int(self.is_store_up),
             "portico_access_log_dropped_total": self.log.dropped,
+            "portico_limit_store_calls_total": self.limiter.calls,
+            "portico_limit_leased_units": self.limiter.drift,
         }
 
     def config(self) -> dict[str, Any]:
@@ -131,6 +133,7 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
             await data.ping()  # so that no request pays for the handshake
         keys = KeyCache(Catalog(data).get_key)
         limiter = Limiter(data, lambda: watcher.live_workers)
+        stack.push_async_callback(limiter.aclose)
         targets = LiveTargets(EgressFilter(settings.egress_allow).allows, counters.upstreams)
         parts = Parts(targets, keys, limiter, counters)
 

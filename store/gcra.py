@@ -68,10 +68,10 @@ def ahead_of(arrival: Arrival | None, now_us: int, of: Pace) -> Ahead:
     return min((us - now_us, part), of.slack)
 
 
-def stepped(ahead: Ahead, of: Pace) -> Ahead:
-    """Return how far ahead one more take would be."""
-    us, part = ahead[0] + of.step[0], ahead[1] + of.step[1]
-    return (us + 1, part - of.parts) if part >= of.parts else (us, part)
+def stepped(ahead: Ahead, of: Pace, units: int = 1) -> Ahead:
+    """Return how far ahead one more take would be, or so many."""
+    more_us, part = divmod(ahead[1] + of.step[1] * units, of.parts)
+    return ahead[0] + of.step[0] * units + more_us, part
 
 
 def is_admitted(ahead: Ahead, of: Pace) -> bool:
@@ -93,18 +93,37 @@ def wait_us(ahead: Ahead, of: Pace) -> int:
 
 
 def take_all(
-    arrivals: Sequence[Arrival | None], paces: Sequence[Pace], now_us: int
-) -> tuple[bool, list[Ahead], list[Arrival]]:
-    """Take one step of every limit, or of none.
+    arrivals: Sequence[Arrival | None], paces: Sequence[Pace], now_us: int, wanted: int = 1, life_us: int = 0
+) -> tuple[int, list[Ahead], list[Arrival]]:
+    """Take up to `wanted` units of every limit, of all the same number, or none.
 
-    Returns whether all admit, how far each was ahead before, and the arrival times to keep (empty when
-    refused).
+    Returns how many, how far each was ahead before, and the arrival times to keep (empty when refused). One unit is
+    spent at once. More may be spent within `life_us`, and count as if they were spent at its end: so in no window more
+    is spent than burst + rate x window.
     """
     ahead = [ahead_of(arrival, now_us, of) for arrival, of in zip(arrivals, paces, strict=True)]
-    if not all(is_admitted(each, of) for each, of in zip(ahead, paces, strict=True)):
-        return False, ahead, []
-    kept = []
-    for each, of in zip(ahead, paces, strict=True):
-        us, part = stepped(each, of)
-        kept.append((now_us + us, part, of.parts))
-    return True, ahead, kept
+    granted = min((most(later(each, life_us), of, wanted) for each, of in zip(ahead, paces, strict=True)), default=0)
+    bases = [later(each, life_us) for each in ahead]
+    if wanted < 2 or granted < 2:
+        granted, bases = int(all(is_admitted(each, of) for each, of in zip(ahead, paces, strict=True))), ahead
+    if not granted:
+        return 0, ahead, []
+    return granted, ahead, [kept_at(base, of, granted, now_us) for base, of in zip(bases, paces, strict=True)]
+
+
+def later(ahead: Ahead, life_us: int) -> Ahead:
+    """Return from where units count that may be spent within `life_us`."""
+    return ahead if ahead[0] >= life_us else (life_us, 0)
+
+
+def most(ahead: Ahead, of: Pace, wanted: int) -> int:
+    """Return how many units can follow at once, `wanted` at most."""
+    free_us, free_part = of.slack[0] - ahead[0], of.slack[1] - ahead[1]
+    step_parts = of.step[0] * of.parts + of.step[1]
+    return max(0, min(wanted, (free_us * of.parts + free_part) // step_parts))
+
+
+def kept_at(base: Ahead, of: Pace, units: int, now_us: int) -> Arrival:
+    """Return the arrival time to keep after so many units from a base."""
+    us, part = stepped(base, of, units)
+    return now_us + us, part, of.parts

@@ -1,72 +1,50 @@
-"""Limits that hold across the fleet: one script per request, on Redis' clock, within 50 ms, or without Redis.
+"""Limits that hold across the fleet: counted on Redis' clock, ahead of requests where they come often (`lease`).
 
-While Redis does not answer, each limit does what it declares: `local` (its share, limit / live workers,
-counted in this process), `open` (admitted) or `closed` (refused; one such limit refuses the request).
+Each asking has 50 ms. While Redis does not answer, each limit does what it declares: `local` (its share, limit / live
+workers, counted in this process), `open` (admitted) or `closed` (refused; one such limit refuses the request).
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
 
-from store import keys
 from store.breaker import CLOSED, after_failure, may_try
 from store.client import Client
+from store.decisions import Decision, Take, names_of, states_of
 from store.errors import StoreError
-from store.gcra import US_PER_S, Ahead, Arrival, Pace, pace, remaining, stepped, take_all, wait_us
+from store.gcra import pace
+from store.lease import Grant, Lease
+from store.local import LocalCounts
 from store.scripts import script
 
-Source = Literal["store", "local", "open", "closed"]
-CLOSED_RETRY_S = 1.0
-MAX_LOCAL_ARRIVALS = 20_000
+IDLE_S = 1.0
 
 
-@dataclass(slots=True)
-class Take:
-    """One limit a request is to be counted against: `count` per `period_s`, `burst` at once; `key` is the caller's."""
+class Held(Lease):
+    """A lease with the limits it is of, and the requests that wait for it."""
 
-    name: str
-    key: str
-    count: int
-    period_s: float
-    burst: int
-    on_store_loss: str = "local"
-    cost: int = 1
+    __slots__ = ("arguments", "is_asking", "names", "takes", "tenant", "waiting")
 
-
-class LimitState(NamedTuple):
-    """Where one limit stands after the decision; `admitted` is this limit's own vote."""
-
-    name: str
-    limit: int
-    period_s: float
-    burst: int
-    remaining: int
-    reset_after_s: float
-    admitted: bool
-
-
-class Decision(NamedTuple):
-    """Whether the request may go on; if not, `retry_after_s` says when it could. `source` says who counted."""
-
-    admitted: bool
-    states: tuple[LimitState, ...]
-    retry_after_s: float
-    source: Source
-
-    @property
-    def tightest(self) -> LimitState | None:
-        """The limit to tell the client about: one that refused, else the one with the least left."""
-        return min(self.states, key=lambda state: (state.admitted, state.remaining), default=None)
+    def __init__(self, tenant: str, takes: tuple[Take, ...]) -> None:
+        paces = [pace(take.units, take.period_s, take.burst, take.cost) for take in takes]
+        super().__init__(paces)
+        self.tenant = tenant
+        self.takes = takes
+        self.names = names_of(tenant, takes)
+        self.arguments = [b"%d" % self.terms.life_us, *(argument for of in paces for argument in of.arguments)]
+        self.waiting: list[asyncio.Future[Decision | None]] = []
+        self.is_asking = False
 
 
 class Limiter:
     """Counts takes in Redis, and by itself while Redis is lost.
 
     `client` has the role `data`; `live_workers` says among how many the limits are shared when counted
-    locally; `now` is a monotonic clock in seconds.
+    locally; `now` is a monotonic clock in seconds. The owner owes `aclose()`.
     """
 
     def __init__(
@@ -75,72 +53,209 @@ class Limiter:
         if client.role != "data":
             raise ValueError("the limiter needs a client of the role 'data': it must not wait")
         self._client = client
-        self._live_workers = live_workers
         self._now = now
+        self._local = LocalCounts(live_workers, now)
         self._breaker = CLOSED
-        self._arrivals: dict[str, Arrival] = {}
+        self._held: dict[tuple[str, tuple[Take, ...]], Held] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self.calls = 0
+        """How often Redis was asked."""
 
     @property
     def is_store_lost(self) -> bool:
         """Whether the next limit would be decided without Redis."""
         return not may_try(self._breaker, self._now())[0]
 
+    @property
+    def drift(self) -> int:
+        """How many units are held here that nobody has spent yet."""
+        return sum(held.units for held in self._held.values())
+
+    def take_at_once(self, tenant: str, takes: tuple[Take, ...]) -> Decision | None:
+        """Decide without waiting, by what is held here or was refused just now; None where Redis has to be asked."""
+        held = self._held.get((tenant, takes))
+        if held is None:
+            return None
+        now_s = self._now()
+        if held.spend(now_s):
+            return _decided(held, now_s, is_taken=True)
+        if now_s < held.refused_until_s and not held.units:
+            return _decided(held, now_s, is_taken=False)
+        return None
+
     async def take(self, tenant: str, takes: Sequence[Take]) -> Decision:
         """Take one from every limit, or none of them; never raises for a lost store, never waits more than 50 ms.
 
         Raises ValueError for a limit that cannot be counted (see `gcra.pace`).
         """
+        takes = tuple(takes)
         if not takes:
             return Decision(True, (), 0.0, "store")
-        paces = [pace(take.count, take.period_s, take.burst, take.cost) for take in takes]
-        names = [keys.limit(tenant, take.name, take.key) for take in takes]
-        if self._breaker is not CLOSED:
-            is_tried, self._breaker = may_try(self._breaker, self._now())
-            if not is_tried:
-                return self._without_store(takes, names)
-        args = paces[0].arguments if len(paces) == 1 else [argument for each in paces for argument in each.arguments]
+        decision = self.take_at_once(tenant, takes)
+        while decision is None:
+            held = self._held.get((tenant, takes))
+            if (held is None or not held.is_asking) and not self._may_ask():
+                return self._local.take(takes, names_of(tenant, takes))
+            decision = await self._asked(held or self._hold(tenant, takes))
+        return decision
+
+    async def aclose(self) -> None:
+        """Give back what is held and has not been spent; safe to call twice."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for held in self._held.values():
+            self._give_back(held)
+        self._held.clear()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- asking Redis ----------------------------------------------------------------------------------------------
+
+    def _may_ask(self) -> bool:
+        if self._breaker is CLOSED:
+            return True
+        is_tried, self._breaker = may_try(self._breaker, self._now())
+        return is_tried
+
+    async def _asked(self, held: Held) -> Decision | None:
+        """Have Redis asked, together with whoever waits already; None to look again."""
+        if not held.is_asking:
+            wanted = held.wanted(self._now(), 1 + len(held.waiting))
+            if wanted == 1:  # in place: a task of its own would cost as much as all the rest
+                return await self._ask(held, wanted, is_for_one=True)
+            self._start(self._ask_for_all(held, wanted))
+            held.is_asking = True
+        waiter: asyncio.Future[Decision | None] = asyncio.get_running_loop().create_future()
+        held.waiting.append(waiter)
         try:
-            reply = await self._client.run(script("gcra"), names, args, is_write=True)
+            return await waiter
+        except asyncio.CancelledError:
+            self._pass_on(held, waiter)
+            raise
+
+    def _pass_on(self, held: Held, waiter: asyncio.Future[Decision | None]) -> None:
+        """Let the others have what was for a request that is gone."""
+        if waiter in held.waiting:
+            held.waiting.remove(waiter)
+        elif waiter.done() and not waiter.cancelled():
+            decision = waiter.result()
+            if decision is None:
+                _wake(held)
+            elif decision.admitted and decision.source == "store":
+                held.units += 1
+
+    async def _ask_for_all(self, held: Held, wanted: int) -> None:
+        await self._ask(held, wanted, is_for_one=False)
+
+    async def _ask(self, held: Held, wanted: int, *, is_for_one: bool) -> Decision | None:
+        if held.units:
+            self._give_back(held)
+        now_s = self._now()
+        held.is_asking = True
+        held.asked(now_s, wanted)
+        self._renew(held)
+        self.calls += 1
+        try:
+            reply = await self._client.run(script("gcra"), held.names, [wanted, *held.arguments], is_write=True)
         except StoreError:
             self._breaker = after_failure(self._breaker, self._now())
-            return self._without_store(takes, names)
+            held.is_asking = False
+            waiting, held.waiting = held.waiting, []
+            for waiter in waiting:
+                _tell(waiter, self._local.take(held.takes, held.names))
+            return self._local.take(held.takes, held.names) if is_for_one else None
+        except BaseException:
+            held.is_asking = False
+            _wake(held)
+            raise
         if self._breaker is not CLOSED:
             self._breaker = CLOSED
-        ahead = list(zip(reply[2::2], reply[3::2], strict=True))
-        return _decision(takes, paces, ahead, is_taken=reply[0] == 1, source="store")
+        held.granted(Grant(reply[0], reply[1], list(zip(reply[2::2], reply[3::2], strict=True))), wanted)
+        held.is_asking = False
+        decision = self._decide(held) if is_for_one else None
+        self._distribute(held)
+        return decision
 
-    def _without_store(self, takes: Sequence[Take], names: Sequence[str]) -> Decision:
-        policies = {take.on_store_loss for take in takes}
-        if "closed" in policies:
-            return Decision(False, (), CLOSED_RETRY_S, "closed")
-        counted = [at for at, take in enumerate(takes) if take.on_store_loss == "local"]
-        if not counted:
-            return Decision(True, (), 0.0, "open")
-        return self._take_locally([takes[at] for at in counted], [names[at] for at in counted])
+    def _decide(self, held: Held) -> Decision | None:
+        now_s = held.asked_at_s
+        if held.spend(now_s):
+            return _decided(held, now_s, is_taken=True)
+        return _decided(held, now_s, is_taken=False) if now_s < held.refused_until_s else None
 
-    def _take_locally(self, takes: Sequence[Take], names: Sequence[str]) -> Decision:
-        now_us = int(self._now() * US_PER_S)
-        workers = max(1, self._live_workers())
-        paces = [pace(take.count, take.period_s, take.burst, take.cost, workers) for take in takes]
-        is_taken, ahead, kept = take_all([self._arrivals.get(name) for name in names], paces, now_us)
-        for name, arrival in zip(names, kept, strict=False):
-            self._arrivals.pop(name, None)  # so that the dictionary stays in the order of use
-            self._arrivals[name] = arrival
-        while len(self._arrivals) > MAX_LOCAL_ARRIVALS:
-            del self._arrivals[next(iter(self._arrivals))]
-        return _decision(takes, paces, ahead, is_taken=is_taken, source="local")
+    def _distribute(self, held: Held) -> None:
+        """Tell those who wait what has become of them; who cannot be told yet asks again, for all of them."""
+        waiting, held.waiting = held.waiting, []
+        for at, waiter in enumerate(waiting):
+            if waiter.done():
+                continue
+            decision = self._decide(held)
+            if decision is None:
+                held.waiting = waiting[at:]
+                _wake(held)
+                return
+            waiter.set_result(decision)
+
+    # -- what is held ----------------------------------------------------------------------------------------------
+
+    def _hold(self, tenant: str, takes: tuple[Take, ...]) -> Held:
+        held = self._held[tenant, takes] = Held(tenant, takes)
+        return held
+
+    def _renew(self, held: Held) -> None:
+        """Keep those held in the order in which Redis was asked for them, so that the first are those to let go of."""
+        name = (held.tenant, held.takes)
+        self._held.pop(name, None)
+        self._held[name] = held
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(IDLE_S, self._let_go)
+
+    def _let_go(self) -> None:
+        """Let go of what nobody has asked for in a second."""
+        self._timer = None
+        before_s = self._now() - IDLE_S
+        while self._held:
+            name, held = next(iter(self._held.items()))
+            if held.asked_at_s > before_s or held.is_asking or held.waiting:
+                break
+            del self._held[name]
+            self._give_back(held)
+        if self._held:
+            self._timer = asyncio.get_running_loop().call_later(IDLE_S, self._let_go)
+
+    def _give_back(self, held: Held) -> None:
+        unspent = held.unspent()
+        if unspent is None or self._breaker is not CLOSED:
+            return
+        arguments = [b"%d %d %d" % arrival for pair in zip(*unspent, strict=True) for arrival in pair]
+        self._start(self._undo(held.names, arguments))
+
+    async def _undo(self, names: Sequence[str], arguments: Sequence[bytes]) -> None:
+        self.calls += 1
+        with suppress(StoreError):  # they are lost to everybody until they would have come back anyway
+            await self._client.run(script("give_back"), names, arguments, is_write=True)
+
+    def _start(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
-def _decision(
-    takes: Sequence[Take], paces: Sequence[Pace], ahead: Sequence[Ahead], *, is_taken: bool, source: Source
-) -> Decision:
-    states, retry_us = [], 0
-    for take, of, before in zip(takes, paces, ahead, strict=True):
-        after = stepped(before, of)
-        fits = after <= of.slack
-        if not is_taken:
-            retry_us = max(retry_us, wait_us(before, of))
-            after = before
-        left, reset_s = remaining(after, of), after[0] / US_PER_S
-        states.append(LimitState(take.name, take.count, take.period_s, take.burst, left, reset_s, fits))
-    return Decision(is_taken, tuple(states), 0.0 if is_taken else retry_us / US_PER_S, source)
+def _tell(waiter: asyncio.Future[Decision | None], decision: Decision | None) -> None:
+    if not waiter.done():
+        waiter.set_result(decision)
+
+
+def _wake(held: Held) -> None:
+    """Have the first of those who wait look again, and ask if need be."""
+    while held.waiting:
+        waiter = held.waiting.pop(0)
+        if not waiter.done():
+            waiter.set_result(None)
+            return
+
+
+def _decided(held: Held, now_s: float, *, is_taken: bool) -> Decision:
+    states = states_of(held.takes, held.paces, held.ahead(now_s), is_taken=is_taken)
+    return Decision(is_taken, states, 0.0 if is_taken else held.refused_until_s - now_s, "store")

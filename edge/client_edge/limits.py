@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from edge.addresses import subscriber_of
@@ -16,7 +16,8 @@ from edge.context import ProxyContext
 from edge.errors import EdgeError
 from edge.middleware import ProxyMiddleware
 from edge.telemetry.counters import Counters
-from store.limiter import Decision, Limiter, LimitState, Take
+from store.decisions import Decision, LimitState, Take
+from store.limiter import Limiter
 from store.model import By, RateLimit
 
 KeyOf = Callable[[ProxyContext], str]
@@ -42,14 +43,24 @@ def take_limits(
     makers = [_take_maker(named, route) for named in limits]
     policy_pair = POLICY, policy_field([named.limit for named in limits], [named.name for named in limits])
 
-    async def check(ctx: ProxyContext) -> None:
-        decision = await limiter.take(tenant, [make(ctx) for make in makers])
+    def settle(ctx: ProxyContext, decision: Decision) -> None:
         by_source = counters.limits_admitted if decision.admitted else counters.limits_refused
         by_source[decision.source] += 1
         states = decision.states
         ctx.answer_fields = (policy_pair, (STATE, state_field(states))) if states else (policy_pair,)
         if not decision.admitted:
             raise _refusal(decision)
+
+    async def ask(ctx: ProxyContext, takes: tuple[Take, ...]) -> None:
+        settle(ctx, await limiter.take(tenant, takes))
+
+    def check(ctx: ProxyContext) -> Awaitable[None] | None:
+        takes = tuple([make(ctx) for make in makers])
+        decision = limiter.take_at_once(tenant, takes)
+        if decision is None:
+            return ask(ctx, takes)
+        settle(ctx, decision)
+        return None
 
     return check
 

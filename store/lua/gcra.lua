@@ -1,57 +1,91 @@
--- gcra: take from several limits at once, from all of them or from none.
+-- gcra: take some units from several limits at once, from all of them the same number, or from none.
 --
 -- KEYS  one per limit: its theoretical arrival time, kept as 'us part parts', that is us + part/parts microseconds
--- ARGV  five per limit:  step us, step part       how far one take moves the arrival time
---                        slack us, slack part     how far ahead of now it may be (burst x interval)
---                        parts                    the fractions of a microsecond in which all of these count
--- Returns  {1 if admitted else 0, now us, then per limit: us and part by which it was ahead of now before this take}
--- Atomic because a request takes from all its limits or none, and because check and take must be one. Integers only: no
--- number here leaves the 53 bits that a Lua number holds exactly. The clock is Redis', the same for every node.
+-- ARGV  wanted     how many units at most
+--       life us    for how long more than one unit may lie with who takes them before they are spent
+--       then five per limit:
+--       step us, step part       how far one unit moves the arrival time
+--       slack us, slack part     how far ahead of now it may be (burst x interval)
+--       parts                    the fractions of a microsecond in which all of these count
+-- Returns  {units granted, now us, then per limit: us and part by which it was ahead of now before this}
+-- Atomic because a request takes from all its limits or none, and because check and take must be one. Units that may be
+-- spent later count as if all of them were spent at the end of their life: so no window of spending is ever exceeded.
+-- One unit alone is spent at once and counts from now. Integers only: no number here leaves the 53 bits that a Lua
+-- number holds exactly. The clock is Redis', the same for every node.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local admitted = 1
-local reply = {1, now}
-local taken = {}
+local wanted, life = tonumber(ARGV[1]), tonumber(ARGV[2])
+local reply = {0, now}
+local limits = {}
+
+-- Where the arrival time is after so many units from a base, and whether that is within the slack.
+local function moved(limit, us, part, units)
+  local parts_taken = limit.step_part * units
+  us = us + limit.step_us * units + math.floor(parts_taken / limit.parts)
+  part = part + parts_taken % limit.parts
+  if part >= limit.parts then us, part = us + 1, part - limit.parts end
+  return us, part, us < limit.slack_us or (us == limit.slack_us and part <= limit.slack_part)
+end
 
 for i = 1, #KEYS do
-  local at = 5 * i - 4
-  local step_us, step_part = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
-  local slack_us, slack_part = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  local parts = tonumber(ARGV[at + 4])
-
-  local ahead_us, ahead_part = 0, 0
+  local at = 5 * i - 2
+  local limit = {
+    step_us = tonumber(ARGV[at]), step_part = tonumber(ARGV[at + 1]),
+    slack_us = tonumber(ARGV[at + 2]), slack_part = tonumber(ARGV[at + 3]),
+    parts = tonumber(ARGV[at + 4]), us = 0, part = 0,
+  }
   local kept = redis.call('GET', KEYS[i])
   if kept then
     local us, part, kept_parts = string.match(kept, '^(%d+) (%d+) (%d+)$')
     if us then
-      ahead_us, ahead_part = us - now, tonumber(part)
-      if tonumber(kept_parts) ~= parts then -- the limit was edited: round up, never in the caller's favour
-        if ahead_part > 0 then ahead_us = ahead_us + 1 end
-        ahead_part = 0
+      limit.us, limit.part = us - now, tonumber(part)
+      if tonumber(kept_parts) ~= limit.parts then -- the limit was edited: round up, never in the caller's favour
+        if limit.part > 0 then limit.us = limit.us + 1 end
+        limit.part = 0
       end
     end
-    if ahead_us < 0 then
-      ahead_us, ahead_part = 0, 0
-    elseif ahead_us > slack_us or (ahead_us == slack_us and ahead_part > slack_part) then
-      ahead_us, ahead_part = slack_us, slack_part -- a smaller burst than before, or a clock set back: empty, not stuck
+    if limit.us < 0 then
+      limit.us, limit.part = 0, 0
+    elseif limit.us > limit.slack_us or (limit.us == limit.slack_us and limit.part > limit.slack_part) then
+      limit.us, limit.part = limit.slack_us, limit.slack_part -- a smaller burst, or a clock set back: empty, not stuck
     end
   end
-  reply[#reply + 1] = ahead_us
-  reply[#reply + 1] = ahead_part
-
-  local us, part = ahead_us + step_us, ahead_part + step_part
-  if part >= parts then us, part = us + 1, part - parts end
-  if us > slack_us or (us == slack_us and part > slack_part) then admitted = 0 end
-  taken[i] = {us, part, parts}
+  reply[#reply + 1] = limit.us
+  reply[#reply + 1] = limit.part
+  limits[i] = limit
 end
 
-if admitted == 1 then
+-- As many as all of them have, when each counts from the end of the units' life.
+local granted = wanted
+for i = 1, #limits do
+  if granted < 2 then break end
+  local limit = limits[i]
+  limit.base_us, limit.base_part = limit.us, limit.part
+  if limit.us < life then limit.base_us, limit.base_part = life, 0 end
+  if limit.step_us > 0 then
+    granted = math.min(granted, math.max(0, math.floor((limit.slack_us - limit.base_us) / limit.step_us) + 1))
+  end
+  while granted > 0 and not select(3, moved(limit, limit.base_us, limit.base_part, granted)) do granted = granted - 1 end
+end
+
+-- Or one, which counts from now.
+if granted < 2 then
+  granted = 1
+  for i = 1, #limits do
+    local limit = limits[i]
+    limit.base_us, limit.base_part = limit.us, limit.part
+    if not select(3, moved(limit, limit.us, limit.part, 1)) then granted = 0 end
+  end
+end
+
+if granted > 0 then
   for i = 1, #KEYS do
-    local us, part, parts = taken[i][1], taken[i][2], taken[i][3]
-    redis.call('SET', KEYS[i], string.format('%.0f %.0f %.0f', now + us, part, parts),
+    local limit = limits[i]
+    local us, part = moved(limit, limit.base_us, limit.base_part, granted)
+    redis.call('SET', KEYS[i], string.format('%.0f %.0f %.0f', now + us, part, limit.parts),
       'PX', string.format('%.0f', math.floor(us / 1000) + 1))
   end
 end
-reply[1] = admitted
+reply[1] = granted
 return reply

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from store.client import Client, connect
 from store.embedded import RedisProcess
 from store.gcra import Arrival, Pace, ahead_of, is_admitted, pace, remaining, stepped, take_all, wait_us
-from store.scripts import script
+from store.scripts import Argument, script
 
 S = 1_000_000
 
@@ -101,9 +101,9 @@ def test_what_is_left_and_how_long_to_wait_are_told_exactly() -> None:
 def test_all_or_none() -> None:
     wide, narrow = pace(10, 1.0, 10), pace(1, 1.0, 1)
     admitted, ahead, kept = take_all([None, None], [wide, narrow], 0)
-    assert (admitted, ahead) == (True, [(0, 0), (0, 0)])
+    assert (admitted, ahead) == (1, [(0, 0), (0, 0)])
     admitted, ahead, again = take_all(kept, [wide, narrow], 0)
-    assert (admitted, ahead, again) == (False, [(100_000, 0), (1_000_000, 0)], [])
+    assert (admitted, ahead, again) == (0, [(100_000, 0), (1_000_000, 0)], [])
 
 
 @given(of=limits, gaps=st.lists(st.integers(0, 200_000), min_size=1, max_size=60))
@@ -133,28 +133,34 @@ def test_the_wait_is_exactly_when_the_next_take_is_admitted(of: Pace, ahead_us: 
         assert not take_all([arrival], [of], wait - 1)[0]
 
 
-takes = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True), min_size=1, max_size=30)
+turns = st.tuples(
+    st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True),
+    st.integers(1, 40),
+    st.sampled_from([0, 1, 1_000, 25_000, 250_000]),
+)
+takes = st.lists(turns, min_size=1, max_size=30)
+Turn = tuple[list[int], int, int]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(paces=st.lists(limits, min_size=4, max_size=4), edited=limits, takes=takes)
 def test_the_script_in_redis_decides_exactly_as_the_pure_function(
-    redis_server: RedisProcess, paces: list[Pace], edited: Pace, takes: list[list[int]]
+    redis_server: RedisProcess, paces: list[Pace], edited: Pace, takes: list[Turn]
 ) -> None:
     asyncio.run(compare(redis_server.url, paces, edited, takes))
 
 
-async def compare(url: str, paces: list[Pace], edited: Pace, takes: list[list[int]]) -> None:
+async def compare(url: str, paces: list[Pace], edited: Pace, takes: list[Turn]) -> None:
     async with connect(url, "control") as client:
         await client.ask("FLUSHALL")
         arrivals: dict[int, Arrival] = {}
-        for turn, chosen in enumerate(takes):
+        for turn, (chosen, wanted, life_us) in enumerate(takes):
             if turn == len(takes) // 2:
                 paces = [edited, *paces[1:]]  # a limit is edited while it is being used
             used = [paces[n] for n in chosen]
-            reply = await run_script(client, chosen, used)
-            admitted, ahead, kept = take_all([arrivals.get(n) for n in chosen], used, reply[1])
-            assert reply[0] == admitted
+            reply = await run_script(client, chosen, used, wanted, life_us)
+            granted, ahead, kept = take_all([arrivals.get(n) for n in chosen], used, reply[1], wanted, life_us)
+            assert reply[0] == granted
             assert list(zip(reply[2::2], reply[3::2], strict=True)) == ahead
             arrivals.update(zip(chosen, kept, strict=False))
         for n, arrival in arrivals.items():
@@ -162,9 +168,12 @@ async def compare(url: str, paces: list[Pace], edited: Pace, takes: list[list[in
             assert found is None or found == b"%d %d %d" % arrival
 
 
-async def run_script(client: Client, chosen: list[int], paces: list[Pace]) -> list[int]:
+async def run_script(
+    client: Client, chosen: list[int], paces: list[Pace], wanted: int = 1, life_us: int = 0
+) -> list[int]:
     names = [f"{{rl:t}}:{n}" for n in chosen]
-    reply: list[int] = await client.run(script("gcra"), names, [argument for of in paces for argument in of.arguments])
+    arguments: list[Argument] = [wanted, life_us, *(argument for of in paces for argument in of.arguments)]
+    reply: list[int] = await client.run(script("gcra"), names, arguments)
     return reply
 
 

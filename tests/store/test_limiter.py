@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -14,8 +13,10 @@ import redis
 
 from store import keys
 from store.client import Client, connect
+from store.decisions import Decision, Take
 from store.embedded import RedisProcess
-from store.limiter import MAX_LOCAL_ARRIVALS, Decision, Limiter, Take
+from store.limiter import Limiter
+from store.local import MAX_LOCAL_ARRIVALS
 
 
 class FakeClock:
@@ -91,8 +92,8 @@ async def test_it_admits_the_burst_then_refuses_and_says_when_to_come_back(limit
 async def test_callers_and_tenants_do_not_share_a_count(limiter: Limiter) -> None:
     take = a_take(count=1)
     for tenant, key in [("acme", "k1"), ("acme", "k2"), ("globex", "k1")]:
-        assert (await limiter.take(tenant, [replace(take, key=key)])).admitted
-        assert not (await limiter.take(tenant, [replace(take, key=key)])).admitted
+        assert (await limiter.take(tenant, [take._replace(key=key)])).admitted
+        assert not (await limiter.take(tenant, [take._replace(key=key)])).admitted
 
 
 async def test_one_limit_that_refuses_leaves_the_others_untouched(limiter: Limiter) -> None:
@@ -116,7 +117,7 @@ async def test_the_tightest_limit_is_the_one_with_the_least_left(limiter: Limite
 
 
 async def test_a_cost_counts_as_so_many_takes(limiter: Limiter) -> None:
-    take = replace(a_take(count=5), cost=3)
+    take = a_take(count=5)._replace(cost=3)
     assert (await limiter.take("acme", [take])).states[0].remaining == 2
     assert not (await limiter.take("acme", [take])).admitted
 
@@ -197,7 +198,7 @@ async def test_local_counts_are_all_or_none_and_bounded(no_redis: str) -> None:
         assert (await limiter.take("acme", [wide])).states[0].remaining == 7
         for n in range(MAX_LOCAL_ARRIVALS + 100):
             await limiter.take("acme", [a_take(key=str(n))])
-        assert len(limiter._arrivals) == MAX_LOCAL_ARRIVALS
+        assert len(limiter._local._arrivals) == MAX_LOCAL_ARRIVALS
 
 
 async def test_a_stopped_redis_costs_no_request_time_and_is_used_again_within_a_second_or_so(
@@ -294,4 +295,4 @@ async def test_a_count_that_somebody_damaged_falls_back_to_the_local_one(limiter
 
 async def test_a_limit_that_cannot_be_counted_is_the_callers_error(limiter: Limiter) -> None:
     with pytest.raises(ValueError, match="1 or more"):
-        await limiter.take("acme", [replace(a_take(count=1), cost=2)])
+        await limiter.take("acme", [a_take(count=1)._replace(cost=2)])

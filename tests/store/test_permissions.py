@@ -8,10 +8,11 @@ import redis
 from store.catalog import Catalog, Change
 from store.client import connect
 from store.codec import TenantRecord
+from store.decisions import Take
 from store.errors import StoreRefused
 from store.feed import Feed
 from store.fleet import Fleet, WorkerReport
-from store.limiter import Limiter, Take
+from store.limiter import Limiter
 
 EDGE_COMMANDS = [
     *["+ping", "+evalsha", "+eval", "+subscribe", "+publish", "+time"],

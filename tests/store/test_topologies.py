@@ -14,11 +14,12 @@ from store.address import parse_redis_url
 from store.catalog import Catalog, Change
 from store.client import Client, connect
 from store.codec import TenantRecord
+from store.decisions import Take
 from store.embedded import RedisProcess
 from store.errors import StoreUnavailable
 from store.feed import Feed
 from store.fleet import Fleet, WorkerReport
-from store.limiter import Limiter, Take
+from store.limiter import Limiter
 from tests.fakes.redis_modes import ClusterProcess, ReplicaProcess, SentinelProcess
 from tests.fakes.tenants import put
 from tests.fakes.timing import within

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edge.client_edge.limits import address_key, policy_field, state_field, value_key
-from store.limiter import LimitState
+from store.decisions import LimitState
 from store.model import RateLimit
 
 

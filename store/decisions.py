@@ -1,0 +1,69 @@
+"""What is taken from limits, and what becomes of it: the values that a limiter is given and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from store import keys
+from store.gcra import US_PER_S, Ahead, Pace, is_admitted, remaining
+
+Source = Literal["store", "local", "open", "closed"]
+
+
+class Take(NamedTuple):
+    """One limit a request is to be counted against: `units` per `period_s`, `burst` at once; `key` is the caller's."""
+
+    name: str
+    key: str
+    units: int
+    period_s: float
+    burst: int
+    on_store_loss: str = "local"
+    cost: int = 1
+
+
+class LimitState(NamedTuple):
+    """Where one limit stands after the decision; `admitted` is this limit's own vote."""
+
+    name: str
+    limit: int
+    period_s: float
+    burst: int
+    remaining: int
+    reset_after_s: float
+    admitted: bool
+
+
+class Decision(NamedTuple):
+    """Whether the request may go on; if not, `retry_after_s` says when it could. `source` says who counted."""
+
+    admitted: bool
+    states: tuple[LimitState, ...]
+    retry_after_s: float
+    source: Source
+
+    @property
+    def tightest(self) -> LimitState | None:
+        """The limit to tell the client about: one that refused, else the one with the least left."""
+        return min(self.states, key=lambda state: (state.admitted, state.remaining), default=None)
+
+
+def names_of(tenant: str, takes: Sequence[Take]) -> list[str]:
+    """List the keys in Redis of what is to be taken."""
+    return [keys.limit(tenant, take.name, take.key) for take in takes]
+
+
+def states_of(
+    takes: Sequence[Take], paces: Sequence[Pace], ahead: Sequence[Ahead], *, is_taken: bool
+) -> tuple[LimitState, ...]:
+    """Say where each limit stands by now, and which of them would not have one more where one was refused."""
+    return tuple(
+        [
+            LimitState(
+                take.name, take.units, take.period_s, take.burst,
+                remaining(each, of), each[0] / US_PER_S, is_taken or is_admitted(each, of),
+            )
+            for take, of, each in zip(takes, paces, ahead, strict=True)
+        ]
+    )  # fmt: skip

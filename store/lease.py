@@ -1,0 +1,142 @@
+"""What one worker holds of limits ahead of its requests, and how much it should ask for: pure.
+
+A key that is asked for often has its units fetched several at once, about as many as are spent while they live, so that
+most requests cost no call. A key that is asked for now and then is counted call by call, exactly. Units are never spent
+after their life, on which lua/gcra.lua relies; the clock is this worker's own, and counts from before the asking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, inf
+
+from store.gcra import US_PER_S, Ahead, Arrival, Pace, kept_at, later, stepped, wait_us
+
+LONGEST_LIFE_S = 0.25
+SHARE = 8
+"""One lease takes no more than this part of a burst, and lives no longer than that part of it takes to come back."""
+MAX_UNITS = 1024
+MAX_PARTS = 2**40  # so that as many units as that stay exact in Lua
+NEVER_S = -inf
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How units of one set of limits may be taken ahead."""
+
+    most: int
+    life_s: float
+
+    @property
+    def life_us(self) -> int:
+        """The life as Redis is told it."""
+        return int(self.life_s * US_PER_S)
+
+
+def terms_of(paces: Sequence[Pace]) -> Terms:
+    """Say how much of these limits may be taken ahead: by those of them that allow the least."""
+    most, life_s = MAX_UNITS, LONGEST_LIFE_S
+    for of in paces:
+        step_us, slack_us = of.step[0] + of.step[1] / of.parts, of.slack[0] + of.slack[1] / of.parts
+        most = min(most, int(slack_us / SHARE / step_us) if of.parts < MAX_PARTS else 1)
+        life_s = min(life_s, slack_us / SHARE / US_PER_S)
+    return Terms(max(1, most), life_s)
+
+
+@dataclass(slots=True)
+class Grant:
+    """What Redis last said: so many units, at `now_us` on its clock, and how far each limit was ahead before."""
+
+    units: int
+    now_us: int
+    ahead: list[Ahead]
+
+
+NOTHING = Grant(0, 0, [])
+
+
+class Lease:
+    """The units held of one set of limits. Times are seconds of the worker's monotonic clock."""
+
+    __slots__ = ("asked_at_s", "grant", "paces", "refused_until_s", "size", "terms", "units", "until_s", "used")
+
+    def __init__(self, paces: Sequence[Pace]) -> None:
+        self.paces = paces
+        self.terms = terms_of(paces)
+        self.grant = NOTHING
+        self.units = 0
+        self.until_s = self.refused_until_s = self.asked_at_s = NEVER_S
+        self.size = 1
+        self.used = 0
+        """How many requests have come since Redis was asked last."""
+
+    def spend(self, now_s: float) -> bool:
+        """Spend a unit, if one is held that still lives."""
+        if self.units and now_s < self.until_s:
+            self.units -= 1
+            self.used += 1
+            return True
+        return False
+
+    def wanted(self, now_s: float, waiting: int) -> int:
+        """Say how many units to ask for: for those who wait, and for who comes while they live, as far as can be told.
+
+        From one asking to the next it at most doubles, because two requests at once do not make a rate.
+        """
+        terms = self.terms
+        coming = 0
+        since_s = now_s - self.asked_at_s
+        if since_s < 2 * terms.life_s:
+            rate = (self.used + waiting) / max(since_s, 1e-3)
+            coming = min(2 * self.size, ceil(rate * terms.life_s / 2))
+        return max(1, min(terms.most, max(waiting, coming)))
+
+    def asked(self, now_s: float, wanted: int) -> None:
+        """Note that Redis is asked for so many units now."""
+        self.asked_at_s, self.size, self.used, self.units = now_s, wanted, 0, 0
+
+    def granted(self, grant: Grant, wanted: int) -> None:
+        """Take what Redis granted; when that is less than was wanted, nobody need ask before there is more."""
+        self.grant = grant
+        self.units = grant.units
+        self.until_s = self.asked_at_s + self.terms.life_s
+        if grant.units < wanted:
+            left = zip(self._after(), self.paces, strict=True)
+            self.refused_until_s = self.asked_at_s + max(wait_us(each, of) for each, of in left) / US_PER_S
+
+    def ahead(self, now_s: float) -> list[Ahead]:
+        """Tell how far each limit is ahead by now, as far as this worker knows: by what it has spent itself."""
+        grant = self.grant
+        passed_us = int((now_s - self.asked_at_s) * US_PER_S)
+        if not self.units:
+            return [_passed(each, passed_us) for each in self._after()]
+        spent = grant.units - self.units
+        return [stepped(_passed(each, passed_us), of, spent) for each, of in zip(grant.ahead, self.paces, strict=True)]
+
+    def unspent(self) -> tuple[list[Arrival], list[Arrival]] | None:
+        """Give the arrival times that the last taking left, and those to go back to; None when nothing is left."""
+        grant, units = self.grant, self.units
+        self.units = 0
+        if not units:
+            return None
+        kept = self._kept(grant.units)
+        if units == grant.units:
+            return kept, [(grant.now_us + us, part, of.parts) for (us, part), of in self._pairs()]
+        return kept, self._kept(grant.units - units)
+
+    def _pairs(self) -> list[tuple[Ahead, Pace]]:
+        return list(zip(self.grant.ahead, self.paces, strict=True))
+
+    def _kept(self, units: int) -> list[Arrival]:
+        return [kept_at(self._base(each), of, units, self.grant.now_us) for each, of in self._pairs()]
+
+    def _after(self) -> list[Ahead]:
+        return [stepped(self._base(each), of, self.grant.units) for each, of in self._pairs()]
+
+    def _base(self, ahead: Ahead) -> Ahead:
+        return later(ahead, self.terms.life_us) if self.grant.units > 1 else ahead
+
+
+def _passed(ahead: Ahead, passed_us: int) -> Ahead:
+    return (ahead[0] - passed_us, ahead[1]) if ahead[0] >= passed_us else (0, 0)

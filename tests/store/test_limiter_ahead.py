@@ -1,0 +1,144 @@
+"""store/limiter.py with leases, before a real Redis: few calls for keys that come often, and nothing lost or gained."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from store.client import Client, connect
+from store.decisions import Decision, Take
+from store.embedded import RedisProcess
+from store.limiter import Limiter
+from tests.fakes.waiting import until
+
+WIDE = Take("wide", "k", 10_000, 1.0, 10_000)
+HOURLY = Take("hourly", "k", 1000, 3600.0, 1000)
+
+
+@asynccontextmanager
+async def a_limiter(url: str) -> AsyncIterator[Limiter]:
+    async with connect(url, "data") as client:
+        await client.ping()
+        limiter = Limiter(client, lambda: 1)
+        try:
+            yield limiter
+        finally:
+            await limiter.aclose()
+
+
+async def together(limiter: Limiter, count: int, *takes: Take) -> list[Decision]:
+    return await asyncio.gather(*(limiter.take("acme", takes) for _ in range(count)))
+
+
+async def test_requests_that_come_together_are_counted_by_a_few_calls(redis_url: str) -> None:
+    async with a_limiter(redis_url) as limiter:
+        decisions = await together(limiter, 500, WIDE)
+        assert all(decision.admitted for decision in decisions)
+        assert limiter.calls <= 3
+
+
+async def test_a_key_that_comes_often_is_mostly_decided_at_once(redis_url: str) -> None:
+    async with a_limiter(redis_url) as limiter:
+        for _ in range(2000):
+            assert (await limiter.take("acme", [WIDE])).admitted
+        assert limiter.calls <= 100
+
+
+async def test_a_burst_that_comes_at_once_is_admitted_to_the_last_and_no_further(redis_url: str) -> None:
+    take = HOURLY._replace(units=64, burst=64)
+    async with a_limiter(redis_url) as one, a_limiter(redis_url) as other:
+        decisions = await asyncio.gather(together(one, 60, take), together(other, 60, take))
+        admitted = sum(decision.admitted for each in decisions for decision in each)
+        # What the ends of their lives cost: at this rate less than a unit.
+        assert 63 <= admitted + one.drift + other.drift <= 64
+
+
+async def test_a_refusal_is_repeated_without_asking_until_there_can_be_more(redis_url: str) -> None:
+    take = HOURLY._replace(units=1, burst=1)
+    async with a_limiter(redis_url) as limiter:
+        assert (await limiter.take("acme", [take])).admitted
+        refused = await limiter.take("acme", [take])
+        calls = limiter.calls
+        again = await together(limiter, 100, take)
+        assert not any(decision.admitted for decision in [refused, *again])
+        assert 3598 < again[0].retry_after_s <= refused.retry_after_s <= 3600
+        assert limiter.calls == calls
+
+
+async def test_of_several_limits_all_are_taken_ahead_or_none(redis_url: str) -> None:
+    narrow = Take("narrow", "k", 1, 3600.0, 24)
+    async with a_limiter(redis_url) as limiter:
+        decisions = await together(limiter, 40, WIDE, narrow)
+        admitted = sum(decision.admitted for decision in decisions)
+        assert 20 <= admitted <= 24
+    async with a_limiter(redis_url) as limiter:
+        state = (await limiter.take("acme", [HOURLY])).states[0]
+        assert state.remaining == 999
+        wide = (await limiter.take("acme", [WIDE])).states[0]
+        assert wide.remaining >= WIDE.burst - 24 - WIDE.units // 4  # a life's worth at most besides
+
+
+async def test_what_nobody_spent_is_given_back_when_the_worker_ends(redis_url: str) -> None:
+    async with a_limiter(redis_url) as limiter:
+        await together(limiter, 60, HOURLY)
+        while not limiter.drift:
+            await limiter.take("acme", [HOURLY])
+        held = limiter.drift
+        before = (await limiter.take("acme", [HOURLY])).states[0].remaining
+        assert limiter.drift == held - 1
+        await limiter.aclose()
+        assert limiter.drift == 0
+    async with a_limiter(redis_url) as limiter:
+        assert (await limiter.take("acme", [HOURLY])).states[0].remaining == before - 1
+
+
+async def test_what_somebody_has_taken_from_since_is_not_given_back(redis_url: str) -> None:
+    async with a_limiter(redis_url) as one, a_limiter(redis_url) as other:
+        await together(one, 60, HOURLY)
+        while not one.drift:
+            await one.take("acme", [HOURLY])
+        before = (await other.take("acme", [HOURLY])).states[0].remaining
+        await one.aclose()
+        assert (await other.take("acme", [HOURLY])).states[0].remaining == before - 1
+
+
+async def test_what_is_not_asked_for_any_more_is_let_go_of(redis_url: str) -> None:
+    async with a_limiter(redis_url) as limiter:
+        await together(limiter, 30, *(HOURLY._replace(key=str(number)) for number in range(2)))
+        await until(lambda: not limiter._held, 5)
+        assert limiter.drift == 0
+
+
+async def test_a_request_that_goes_while_it_waits_leaves_its_unit_to_the_others(own_redis: RedisProcess) -> None:
+    async with a_limiter(own_redis.url) as limiter:
+        own_redis.pause()
+        waiting = [asyncio.create_task(limiter.take("acme", [WIDE])) for _ in range(6)]
+        await until(lambda: any(held.waiting for held in limiter._held.values()))
+        for task in waiting[::2]:
+            task.cancel()
+        own_redis.resume()
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [isinstance(outcome, asyncio.CancelledError) for outcome in outcomes] == [True, False] * 3
+        assert all(outcome.admitted for outcome in outcomes if isinstance(outcome, Decision))
+        for held in limiter._held.values():
+            assert not held.waiting
+            assert not held.is_asking
+        assert (await limiter.take("acme", [WIDE])).admitted
+
+
+async def test_who_waits_for_a_redis_that_is_lost_is_told_what_the_limits_declare(own_redis: RedisProcess) -> None:
+    async with a_limiter(own_redis.url) as limiter:
+        own_redis.pause()
+        takes = [WIDE._replace(name=loss, on_store_loss=loss) for loss in ("open", "closed", "local")]
+        found = await asyncio.gather(*(together(limiter, 20, take) for take in takes))
+        own_redis.resume()
+        assert [{decision.source for decision in each} for each in found] == [{"open"}, {"closed"}, {"local"}]
+        assert [{decision.admitted for decision in each} for each in found] == [{True}, {False}, {True}]
+
+
+async def test_a_restarted_redis_that_has_forgotten_its_scripts_is_asked_again(client: Client, redis_url: str) -> None:
+    async with a_limiter(redis_url) as limiter:
+        await together(limiter, 20, HOURLY)
+        await client.ask("SCRIPT", "FLUSH", is_write=True)
+        assert (await limiter.take("acme", [HOURLY._replace(key="other")])).source == "store"
