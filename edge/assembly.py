@@ -21,6 +21,7 @@ from typing import Any
 from edge.census import ConnectionLimits
 from edge.client_edge.key_cache import KeyCache
 from edge.compiler import CompiledTenant, Parts, compile_tenant
+from edge.deadlines import Pace
 from edge.headers import TrustedProxies
 from edge.router import DynamicRouter
 from edge.serve import EdgeService
@@ -163,7 +164,7 @@ def _connection_limits(settings: Settings) -> ConnectionLimits:
     return ConnectionLimits(
         keepalive_timeout_s=settings.keepalive_timeout_s,
         head_timeout_s=settings.head_timeout_s,
-        body_timeout_s=settings.body_timeout_s,
+        pace=Pace(settings.body_timeout_s, settings.body_min_rate, settings.body_grace_s),
         write_timeout_s=settings.write_timeout_s,
         max_head_bytes=settings.max_head_bytes,
         max_fields=settings.max_fields,

@@ -7,9 +7,10 @@ left for the others. Whoever meets a bound is counted by its name.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge.addresses import subscriber_of
+from edge.deadlines import Pace
 
 BOUNDS = ("connections", "address", "tenant", "pipeline", "silence", "idle", "write")
 """The bounds that have no error code to be counted by; a head and a body that are too slow or too large have."""
@@ -19,15 +20,15 @@ BOUNDS = ("connections", "address", "tenant", "pipeline", "silence", "idle", "wr
 class ConnectionLimits:
     """What a client's connection may take: time, in seconds, and room; and how many there may be.
 
-    A head has `head_timeout_s` from the connection or its first byte, a body `body_timeout_s` between any two of its
-    bytes, an answer `write_timeout_s` for the client to take any of it. Of `max_target_bytes` the request's line may
-    be a little longer, for its method and version. Connections beyond `max_connections`, and beyond
-    `max_per_address` of one subscriber, are closed at once; requests on more than `max_per_tenant` are refused.
+    A head has `head_timeout_s` from the connection or its first byte, a body its `pace`, an answer `write_timeout_s`
+    for the client to take any of it. Of `max_target_bytes` the request's line may be a little longer, for its method
+    and version. Connections beyond `max_connections`, and beyond `max_per_address` of one subscriber, are closed at
+    once; requests on more than `max_per_tenant` are refused.
     """
 
     keepalive_timeout_s: float = 75.0
     head_timeout_s: float = 10.0
-    body_timeout_s: float = 30.0
+    pace: Pace = field(default_factory=Pace)
     write_timeout_s: float = 30.0
     max_head_bytes: int = 32 * 1024
     max_fields: int = 100

@@ -12,22 +12,23 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
+from aiohttp.web_protocol import RequestHandler
 
 from edge.census import Census, ConnectionLimits
 from edge.deadlines import HeadDeadline, WriteDeadline
-from edge.ending import EndingConnection
 from edge.errors import EdgeError
 from edge.exchange import Exchange, unreadable
 from edge.head import head_bytes, parse_fault
-from edge.reads import bound_reads
+from edge.parsing import ParsingConnection
+from edge.reads import READ_BYTES, bound_reads
 from edge.repeated import RepeatedFields
 from edge.tunnel import Tunnel, TunnelSink
 from edge.upload import Upload
 
-WRITE_BUFFER_BYTES = 64 * 1024
+WRITE_BUFFER_BYTES = READ_BYTES
+"""One read may be passed on without a wait; who does not take it has the next ones wait at the target."""
 READ_BUFFER_BYTES = 32 * 1024
 FIRST_REQUEST_S = 1.0
 
@@ -48,7 +49,7 @@ class Room(Protocol):
     def connections(self) -> Sequence[RequestHandler]: ...
 
 
-class ClientConnection(EndingConnection):
+class ClientConnection(ParsingConnection):
     """One client's connection; an `AnswerSink` for its exchanges and one end of a tunnel."""
 
     __slots__ = (
@@ -68,15 +69,13 @@ class ClientConnection(EndingConnection):
     )
 
     def __init__(self, server: Room, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
-        super().__init__(server, loop=loop, **options)  # type: ignore[arg-type]  # the one server there is, `EdgeServer`
+        limits = server.limits
+        super().__init__(server, loop=loop, max_pipelined=limits.max_pipelined, **options)
         self._server = server
         self._current: Exchange | None = None
         self._link = None
         self._subscriber = self._tenant = ""
         self._tunnel: Tunnel | None = None
-        limits = server.limits
-        if limits.max_pipelined != MAX_MSG_QUEUE_SIZE:
-            self._read_ahead(limits.max_pipelined)
         self._head = HeadDeadline(loop, limits.head_timeout_s, limits.max_head_bytes, self._refuse_head)
         self._write_timeout_s = limits.write_timeout_s
         self._upload: Upload | None = None
@@ -86,21 +85,6 @@ class ClientConnection(EndingConnection):
         self.repeated: RepeatedFields | None = None
         """What the fields of the request before came to."""
         self.scheme = "http"
-
-    def _read_ahead(self, requests: int) -> None:
-        """Read so many requests ahead, where aiohttp has a constant."""
-        self._max_msg_queue_size, self._msg_queue_resume_size = requests, requests // 2
-        self._parser = HttpRequestParser(
-            self,
-            self._loop,
-            READ_BUFFER_BYTES,
-            max_line_size=self.max_line_size,
-            max_field_size=self.max_field_size,
-            max_headers=self.max_headers,
-            payload_exception=RequestPayloadError,
-            auto_decompress=False,
-            max_msg_queue_size=requests,
-        )
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -125,6 +109,7 @@ class ClientConnection(EndingConnection):
         """Wait for a request and serve it; whether another can follow it on this connection."""
         if not self._messages:
             await self._wait_for_message()
+        message: Any
         message, payload = self._messages.popleft()
         if self._parser is not None:
             self._parser.message_consumed()
@@ -135,8 +120,11 @@ class ClientConnection(EndingConnection):
             exchange.is_keep_alive = False
         self._request_in_progress = True
         try:
-            if payload is not EMPTY_PAYLOAD and not payload.is_eof():
-                self._upload = Upload(self, payload, self._server.limits.body_timeout_s)
+            if payload is not EMPTY_PAYLOAD:
+                if not payload.is_eof():
+                    self._upload = Upload(self, message, payload, self._server.limits.pace)
+                elif not self._is_over(message, payload):
+                    exchange.is_keep_alive = False
             await self._server.serve(self, exchange)
         finally:
             if self._upload is not None:
@@ -145,7 +133,7 @@ class ClientConnection(EndingConnection):
             self._current = None
         if (
             exchange.is_keep_alive
-            and (payload is EMPTY_PAYLOAD or payload.is_eof())
+            and (payload is EMPTY_PAYLOAD or self._is_over(message, payload))
             and not (self._close or self._force_close or self._upgraded)
             and self._tunnel is None
         ):
@@ -238,10 +226,19 @@ class ClientConnection(EndingConnection):
         self.set_parser(TunnelSink(tunnel))  # type: ignore[arg-type]  # it is fed as a WebSocketReader is
         await tunnel.closed()
 
-    def resume_reading(self, resume_parser: bool = True) -> None:
+    def pause_reading(self) -> None:
+        # Not the parser: what it would keep back is here already, and is no more than one read.
+        self._reading_paused = True
+        self._pause_transport_reading()
+        if self._upload is not None:
+            self._upload.pause()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: ARG002 - it has not been paused
         # A stream asks for this with every piece that is read of it; mostly nobody has paused.
         if self._reading_paused:
-            super().resume_reading(resume_parser)
+            super().resume_reading(resume_parser=False)
+            if self._upload is not None:
+                self._upload.resume()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -303,19 +300,31 @@ class ClientConnection(EndingConnection):
     def data_received(self, data: bytes) -> None:
         if self._manager is None:
             return  # not admitted
-        self._last_read_bytes = len(data)
+        if data:  # else the parser only goes on with what it kept back of the last read
+            self._last_read_bytes = len(data)
         self._unmeasured_bytes += len(data)
         if self._request_in_progress or self._messages:
             super().data_received(data)
-            if self._upload is not None and data:
-                self._upload.received(len(data), self._messages[-1][0] if self._messages else None)
-            return
-        super().data_received(data)
-        if not self._messages:
-            self._end_idleness()
-            self._head.received(len(data))
-        elif self._head.is_running:
-            self._head.end()
+            if self._upload is not None:
+                self._note_growth(self._upload, data)
+        else:
+            super().data_received(data)
+            if not self._messages:
+                self._end_idleness()
+                self._head.received(len(data))
+            elif self._head.is_running:
+                self._head.end()
+        if self._messages and self._messages[-1][1] is not EMPTY_PAYLOAD:
+            self._note_queued(data)
+
+    def _note_growth(self, upload: Upload, data: bytes) -> None:
+        upload.received(data, self._messages[-1][0] if self._messages else None)
+        if upload.body.exception() is not None:
+            self.pause_reading()  # at once: the event loop reads on for as long as there is anything
+        elif upload.body.is_eof():
+            self._end_upload()
+            if not self._note_end(upload) and self._current is not None:
+                self._current.is_keep_alive = False
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head.end()

@@ -1,15 +1,16 @@
 """How long a client may take over a head, a body, and the reading of an answer: slow ones hold nothing for ever.
 
-Each deadline is of progress, not of the whole, so that a large upload over a thin line is not cut; only a head, which
-is small, has one clock from its first byte to its last.
+Each deadline is of progress, not of the whole, so that a large upload over a thin line is not cut while it keeps its
+pace; only a head, which is small, has one clock from its first byte to its last.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
 
 from aiohttp.streams import StreamReader
 
@@ -58,46 +59,99 @@ class HeadDeadline:
             self._timer = None
 
 
-class Reading(Protocol):
-    """A connection that can say whether it has stopped reading of its own accord."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a body has to come: `timeout_s` between any two of its bytes, and in all `min_rate` bytes a second.
 
-    _reading_paused: bool
+    How long a server waits is its own affair (RFC 9110 section 15.5.9). The rate counts `grace_s` after the first byte
+    (who makes a body first and then sends it fast is not slow), and is that of the whole body, without its framing:
+    what came faster may be followed by what is slower, so holding a connection costs its rate for as long as it is
+    held. It is asked of chunked bodies too, which are the easiest to drip; 0 asks for none, for those whose clients
+    stream little for long. A tunnel is no upload and has its own idle deadline.
+    """
+
+    timeout_s: float = 30.0
+    min_rate: int = 512
+    grace_s: float = 10.0
+
+    def behind_at_s(self, begun_at_s: float, body_bytes: int) -> float:
+        """Say when a body of which so much is here will have come too slowly if no more comes."""
+        return begun_at_s + self.grace_s + body_bytes / self.min_rate if self.min_rate else math.inf
 
 
 class BodyDeadline:
-    """Calls `break_off` when a body has not grown for so long although we were reading; `end` stops it."""
+    """Calls `break_off` with the reason when a body does not keep its pace; `end` stops it.
 
-    __slots__ = ("_body", "_break_off", "_last_byte_at_s", "_loop", "_reading", "_timeout_s", "_timer")
+    Only the time counts in which we read: while the target is slow we do not, and the client cannot be blamed for not
+    being read. `pause` and `resume` say so.
+    """
 
-    def __init__(
-        self, reading: Reading, body: StreamReader, timeout_s: float, break_off: Callable[[StreamReader], None]
-    ) -> None:
+    __slots__ = ("_begun_at_s", "_body", "_break_off", "_last_byte_at_s", "_loop", "_pace", "_paused_at_s", "_timer")
+
+    def __init__(self, body: StreamReader, pace: Pace, break_off: Callable[[str], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._reading = reading
         self._body = body
-        self._timeout_s = timeout_s
+        self._pace = pace
         self._break_off = break_off
         self._last_byte_at_s = self._loop.time()
-        self._timer = self._loop.call_later(timeout_s, self._check)
+        self._begun_at_s = self._last_byte_at_s if body.total_bytes else None
+        self._paused_at_s: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch()
 
     def progressed(self) -> None:
-        """Note that bytes have come."""
+        """Note that bytes have come, be they of the body or of its framing."""
         self._last_byte_at_s = self._loop.time()
+        if self._begun_at_s is None:
+            self._begun_at_s = self._last_byte_at_s
+            self.end()
+        if self._timer is None:
+            self._watch()
+
+    def pause(self) -> None:
+        """Stop the clock; idempotent."""
+        if self._paused_at_s is None:
+            self._paused_at_s = self._loop.time()
+
+    def resume(self) -> None:
+        """Let the clock go on where it stopped; idempotent."""
+        if self._paused_at_s is None:
+            return
+        paused_s = self._loop.time() - self._paused_at_s
+        self._paused_at_s = None
+        self._last_byte_at_s += paused_s
+        if self._begun_at_s is not None:
+            self._begun_at_s += paused_s
+        if self._timer is None:
+            self._watch()
 
     def end(self) -> None:
         """Stop; idempotent."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _dues_s(self) -> tuple[float, float]:
+        """Say when the body will have stopped for too long, and when it will have come too slowly."""
+        idle_at_s = self._last_byte_at_s + self._pace.timeout_s
+        if self._begun_at_s is None:
+            return idle_at_s, math.inf
+        return idle_at_s, self._pace.behind_at_s(self._begun_at_s, self._body.total_bytes)
+
+    def _watch(self) -> None:
+        self._timer = self._loop.call_at(min(self._dues_s()), self._check)
 
     def _check(self) -> None:
-        if self._body.is_eof():
+        # Both moments move while bytes come, so the timer is often early; moving it with each of them costs more.
+        self._timer = None
+        if self._body.is_eof() or self._paused_at_s is not None:
             return
         now_s = self._loop.time()
-        # While the target is slow we do not read, and the client cannot be blamed for not being read.
-        due_at_s = (now_s if self._reading._reading_paused else self._last_byte_at_s) + self._timeout_s
-        if now_s >= due_at_s:
-            self._break_off(self._body)
+        idle_at_s, behind_at_s = self._dues_s()
+        if now_s < min(idle_at_s, behind_at_s):
+            self._watch()
         else:
-            self._timer = self._loop.call_at(due_at_s, self._check)
+            self._break_off("the body has stopped" if now_s >= idle_at_s else "the body comes too slowly")
 
 
 class WriteDeadline:

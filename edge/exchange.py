@@ -81,8 +81,7 @@ class Exchange:
         self.remote = sink.peer
         self.scheme = sink.scheme
         # What follows an offer to switch protocols may be in another one already, whatever becomes of the offer.
-        # aiohttp 3.14 gives the last trailer of a chunked body to the head that follows it, whosever that is.
-        self.is_keep_alive = not (message.should_close or message.upgrade or message.chunked)
+        self.is_keep_alive = not (message.should_close or message.upgrade)
         self.parse_error: EdgeError | None = None
         self.request_id = _NO_REQUEST_ID
         self.status = 0

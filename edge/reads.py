@@ -1,15 +1,15 @@
 """Reads of a bounded size: uvloop reads a quarter of a megabyte at once where there is so much.
 
-A piece that was read has to wait somewhere when the other side is slow, one before the paused writer and one behind it;
-so the size of a read is what a slow client costs. All connections of a worker share one buffer: what is in it is copied
-out before anything else runs.
+What was read has to wait somewhere when the other side is slow, before the paused writer and behind it, and reading
+stops with the read that passes a stream's high-water mark (64 KiB, the second of these); so its size is what a slow
+client costs. All connections of a worker share one buffer: what is in it is copied out before anything else runs.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-READ_BYTES = 48 * 1024
+READ_BYTES = 40 * 1024
 
 _BUFFER = memoryview(bytearray(READ_BYTES))
 

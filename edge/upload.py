@@ -1,51 +1,141 @@
-"""The body of one request while it arrives: whether it grows, and whether it is a body at all."""
+"""The body of one request while it arrives: whether it keeps its pace, is a body at all, and where it ends."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Protocol
 
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from edge.deadlines import BodyDeadline, Reading
+from edge.deadlines import BodyDeadline, Pace
 from edge.errors import EdgeError
 from edge.head import parse_fault
 
-MAX_FRAMING_BYTES = 512 * 1024
-MAX_FRAMING_RATIO = 8
-"""Chunk sizes, extensions and trailers may come to so many bytes, and to so many more for each byte of the body."""
+SURPLUS_BYTES = 64 * 1024
+SURPLUS_BYTES_PER_S = 16 * 1024
+"""By how much chunk sizes, extensions and trailers may outweigh the body: by so many bytes at once, and so many more
+with each second. A chunk costs the parser what a hundred bytes of body do, but crumbs that come slowly cost nothing."""
+
+END_OF_BODY = b"\r\n\r\n"
+
+
+class Reading(Protocol):
+    """A connection that can say whether it has stopped reading of its own accord."""
+
+    _reading_paused: bool
+
+
+class ChunkedBody(StreamReader):
+    """A chunked body that is taken by what was read at once, not chunk by chunk, which costs five times as much.
+
+    The parser makes its own stream; one becomes this by `of`. Whoever feeds the parser owes it `settle` afterwards.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, body: StreamReader) -> ChunkedBody:
+        """Turn a stream of aiohttp's into one of these, with what it holds; idempotent."""
+        body.__class__ = cls
+        body._http_chunk_splits = None
+        assert isinstance(body, cls)
+        return body
+
+    def begin_http_chunk_receiving(self) -> None:
+        """Where chunks begin and end is nobody's affair here."""
+
+    end_http_chunk_receiving = begin_http_chunk_receiving
+
+    def feed_data(self, data: bytes, size: int = 0) -> bool:  # noqa: ARG002 - the parser gives both
+        self._buffer.append(data)
+        return False
+
+    def settle(self) -> None:
+        """Join what has been fed, count it, wake who waits for it, and stop reading until it is taken if it is much."""
+        buffer = self._buffer
+        is_much = len(buffer) > self._high_water_chunks
+        data = b"".join(buffer)
+        grown_bytes = len(data) - self._buffer_offset - self._size
+        if not grown_bytes:
+            return
+        buffer.clear()
+        buffer.append(data)
+        self._size += grown_bytes
+        self.total_bytes += grown_bytes
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        if is_much or self._size > self._high_water:
+            self._protocol.pause_reading()
+
+    def feed_eof(self) -> None:
+        self.settle()
+        super().feed_eof()
 
 
 class Upload:
     """Watches a body that has not arrived to its end; `end` stops it.
 
-    It breaks off what has not grown for `timeout_s` with `slow_request`, what the parser has given up, of which that
-    tells only the queue of messages, and what is nearly all framing.
+    It breaks off what does not keep its pace with `slow_request`, what the parser has given up, of which that tells
+    only the queue of messages, and what is nearly all framing.
     """
 
-    __slots__ = ("_body", "_deadline", "_raw_bytes")
+    __slots__ = ("_began_at_s", "_chunks", "_deadline", "_last_bytes", "_raw_bytes", "body")
 
-    def __init__(self, reading: Reading, body: StreamReader, timeout_s: float) -> None:
-        self._body = body
-        self._deadline = BodyDeadline(reading, body, timeout_s, _break_off)
+    def __init__(self, reading: Reading, message: RawRequestMessage, body: StreamReader, pace: Pace) -> None:
+        self.body = body
+        self._chunks = ChunkedBody.of(body) if message.chunked else None
+        self._deadline = BodyDeadline(body, pace, self._break_off)
+        if reading._reading_paused:
+            self._deadline.pause()
+        self._began_at_s = asyncio.get_running_loop().time()
         self._raw_bytes = 0
+        self._last_bytes = b""
 
-    def received(self, count: int, last_message: Any) -> None:
+    def received(self, data: bytes, last_message: Any) -> None:
         """Note bytes that have been parsed; `last_message` is the last in the queue, None when that is empty."""
-        self._deadline.progressed()
-        self._raw_bytes += count
-        body = self._body
+        body = self.body
+        self._raw_bytes += len(data)
+        if self._chunks is not None:
+            self._chunks.settle()
+            self._last_bytes = (self._last_bytes + data)[-len(END_OF_BODY) :]
         if body.is_eof():
             return
+        self._deadline.progressed()
         if last_message is not None and not isinstance(last_message, RawRequestMessage | EdgeError):
             body.set_exception(parse_fault(last_message.exc))
-        elif self._raw_bytes > MAX_FRAMING_BYTES + MAX_FRAMING_RATIO * body.total_bytes:
+        elif self._has_too_much_framing():
             body.set_exception(EdgeError("bad_request", "more framing than body", must_close=True))
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether it is framed in chunks."""
+        return self._chunks is not None
+
+    @property
+    def ends_where_a_body_may(self) -> bool:
+        """Whether what has come last is what a chunked body ends with."""
+        return self._last_bytes == END_OF_BODY
+
+    def pause(self) -> None:
+        """Note that the connection has stopped reading."""
+        self._deadline.pause()
+
+    def resume(self) -> None:
+        """Note that it reads again."""
+        self._deadline.resume()
 
     def end(self) -> None:
         """Stop; idempotent."""
         self._deadline.end()
 
+    def _has_too_much_framing(self) -> bool:
+        surplus_bytes = self._raw_bytes - 2 * self.body.total_bytes
+        if surplus_bytes <= SURPLUS_BYTES:
+            return False
+        taken_s = asyncio.get_running_loop().time() - self._began_at_s
+        return surplus_bytes > SURPLUS_BYTES + SURPLUS_BYTES_PER_S * taken_s
 
-def _break_off(body: StreamReader) -> None:
-    body.set_exception(EdgeError("slow_request", must_close=True))
+    def _break_off(self, reason: str) -> None:
+        self.body.set_exception(EdgeError("slow_request", reason, must_close=True))

@@ -109,6 +109,12 @@ class Settings:
     body_timeout_s: float = _setting(
         "edge", "PORTICO_BODY_TIMEOUT", "--body-timeout", "30s", "duration", read=read_seconds(0.1, 3600),
         help="the longest wait for the next bytes of a request's body; then 408")
+    body_min_rate: int = _setting(
+        "edge", "PORTICO_BODY_MIN_RATE", "--body-min-rate", "512", "bytes/s", read=read_bytes(0, 1 << 20),
+        help="what a request's body comes to a second, all in all; below it 408; 0 for none")
+    body_grace_s: float = _setting(
+        "edge", "PORTICO_BODY_GRACE", "--body-grace", "10s", "duration", read=read_seconds(0.1, 3600),
+        help="how long after a body's first byte that is not asked of it")
     write_timeout_s: float = _setting(
         "edge", "PORTICO_WRITE_TIMEOUT", "--write-timeout", "30s", "duration", read=read_seconds(0.1, 3600),
         help="how long a client may take no byte of its answer before it is cut off")

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.streams import StreamReader
 
 from edge.census import ConnectionLimits
 from edge.connection import ClientConnection
+from edge.deadlines import BodyDeadline, Pace
 from edge.errors import EdgeError
 from edge.exchange import Exchange
 from edge.message import ProxyResponse
 from edge.server import EdgeServer
+from tests.fakes.waiting import until
 
 LIMITS = ConnectionLimits(
     keepalive_timeout_s=0.5,
     head_timeout_s=0.2,
-    body_timeout_s=0.2,
+    pace=Pace(timeout_s=0.2, min_rate=0),
     write_timeout_s=0.2,
     max_head_bytes=4096,
     max_connections=3,
@@ -29,21 +34,28 @@ BIG = b"x" * (32 * 1024 * 1024)
 
 
 class Echo:
-    """Reads each request's body and answers with its length, or with a lot for "/big"."""
+    """Reads each request's body, at "/late" when it may, and answers with its length, or with a lot for "/big"."""
 
     def __init__(self) -> None:
         self.over = asyncio.Event()
+        self.may_read = asyncio.Event()
         self.outcome: BaseException | None = None
+        self.error: EdgeError | None = None
+        self.connection: ClientConnection | None = None
 
     async def serve(self, connection: ClientConnection, exchange: Exchange) -> None:
         try:
+            self.connection = connection
             if exchange.parse_error is not None:
                 raise exchange.parse_error
+            if exchange.raw_path == "/late":
+                await self.may_read.wait()
             length = 0
             while exchange.body_exists and (data := await exchange.content.readany()):
                 length += len(data)
             await exchange.respond(ProxyResponse.of(200, {}, BIG if exchange.raw_path == "/big" else b"%d" % length))
         except EdgeError as error:
+            self.error = error
             await exchange.refuse(error)
         except BaseException as error:
             self.outcome = error
@@ -170,10 +182,129 @@ async def test_a_body_that_keeps_growing_may_take_longer_than_its_deadline() -> 
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nConnection: close\r\n\r\n")
         for _ in range(10):
-            await asyncio.sleep(LIMITS.body_timeout_s / 4)
+            await asyncio.sleep(LIMITS.pace.timeout_s / 4)
             writer.write(b"x")
         assert (await read_all(reader)).endswith(b"\r\n\r\n10")
         writer.close()
+
+
+RATE = 1000
+PACES = {
+    "nothing yet": (Pace(30, RATE, 10), 0, 10),
+    "as many bytes as a second asks for": (Pace(30, RATE, 10), 1000, 11),
+    "a great many at once": (Pace(30, RATE, 10), 1_000_000, 1010),
+    "no grace": (Pace(30, RATE, 0), 500, 0.5),
+    "no rate": (Pace(30, 0, 10), 0, math.inf),
+    "the one there is": (Pace(), 5120, 20),
+}
+
+
+@pytest.mark.parametrize(("pace", "body_bytes", "after_s"), PACES.values(), ids=PACES)
+def test_when_a_body_has_come_too_slowly(pace: Pace, body_bytes: int, after_s: float) -> None:
+    assert pace.behind_at_s(100.0, body_bytes) == 100.0 + after_s
+
+
+PACED = replace(LIMITS, pace=Pace(timeout_s=5.0, min_rate=2000, grace_s=0.3))
+SIZED = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def drip(writer: asyncio.StreamWriter, piece: bytes, every_s: float) -> None:
+    while not writer.is_closing():
+        writer.write(piece)
+        await asyncio.sleep(every_s)
+
+
+@pytest.mark.parametrize("begin", [b"", b"x" * 1000], ids=["from the start", "after a good start"])
+@pytest.mark.parametrize("framing", ["sized", "chunked", "an extension", "an extension before any body"])
+async def test_a_body_that_drips_is_answered_408_once_it_is_behind(framing: str, begin: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    head, piece, begun_bytes = {
+        "sized": (SIZED % 10_000 + begin, b"x", len(begin)),
+        "chunked": (CHUNKED + (b"%x\r\n%b\r\n" % (len(begin), begin) if begin else b""), b"1\r\nx\r\n", len(begin)),
+        "an extension": (CHUNKED + b"%x\r\n%bx\r\n1;" % (len(begin) + 1, begin), b"x", len(begin)),
+        "an extension before any body": (CHUNKED + b"1;" + begin, b"x", 0),
+    }[framing]
+    async with running(PACED) as (echo, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        began_s = loop.time()
+        writer.write(head)
+        dripping = asyncio.create_task(drip(writer, piece, 0.02))
+        assert (await read_all(reader)).startswith(b"HTTP/1.1 408 ")
+        assert 0.3 + begun_bytes / PACED.pace.min_rate <= loop.time() - began_s < 3
+        dripping.cancel()
+        writer.close()
+    assert echo.error is not None
+    assert (echo.error.code, echo.error.detail) == ("slow_request", "the body comes too slowly")
+
+
+async def test_a_body_that_keeps_its_rate_may_take_as_long_as_it_likes() -> None:
+    size = 12_000
+    async with running(PACED) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(SIZED % size)
+        for _ in range(20):
+            writer.write(bytes(size // 20))
+            await asyncio.sleep(0.05)
+        assert (await read_all(reader)).endswith(b"\r\n\r\n%d" % size)
+        writer.close()
+
+
+async def test_the_rate_counts_from_a_bodys_first_byte() -> None:
+    async with running(PACED) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(SIZED % 3)
+        await asyncio.sleep(2 * PACED.pace.grace_s)
+        writer.write(b"abc")
+        assert (await read_all(reader)).endswith(b"\r\n\r\n3")
+        writer.close()
+
+
+async def test_a_client_is_not_blamed_for_not_being_read() -> None:
+    """Nobody takes the body for far longer than it may stop or be slow; what is sent meanwhile waits in the sockets."""
+    limits = replace(LIMITS, pace=Pace(timeout_s=0.2, min_rate=10_000_000, grace_s=0.1))
+    async with running(limits) as (echo, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write((SIZED % len(BIG)).replace(b"/", b"/late", 1) + BIG)
+        await asyncio.sleep(1)
+        assert not echo.over.is_set()
+        echo.may_read.set()
+        assert (await read_all(reader)).endswith(b"\r\n\r\n%d" % len(BIG))
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("pace", "reason"),
+    [(Pace(0.1, 0), "the body has stopped"), (Pace(5.0, 1000, 0.1), "the body comes too slowly")],
+)
+async def test_a_clock_that_was_stopped_goes_on_where_it_stood(pace: Pace, reason: str) -> None:
+    loop = asyncio.get_running_loop()
+    body = StreamReader(BaseProtocol(loop), 1024, loop=loop)
+    body.feed_data(b"x")
+    broken: asyncio.Future[str] = loop.create_future()
+    deadline = BodyDeadline(body, pace, broken.set_result)
+    deadline.pause()
+    await asyncio.sleep(0.3)
+    assert not broken.done()
+    began_s = loop.time()
+    deadline.resume()
+    assert await asyncio.wait_for(broken, 5) == reason
+    assert loop.time() - began_s >= 0.09
+
+
+async def test_a_client_that_goes_in_the_middle_leaves_no_clock_behind() -> None:
+    async with running(PACED) as (echo, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(SIZED % 100 + b"x")
+        await until(lambda: echo.connection is not None and echo.connection._upload is not None)
+        assert echo.connection is not None
+        assert echo.connection._upload is not None
+        deadline = echo.connection._upload._deadline
+        assert deadline._timer is not None
+        writer.transport.abort()
+        await until(echo.over.is_set)
+        assert isinstance(echo.outcome, asyncio.CancelledError)
+        assert deadline._timer is None
 
 
 async def test_a_client_that_does_not_read_its_answer_is_cut_off() -> None:

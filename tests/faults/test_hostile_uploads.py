@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.edges import RunningEdge
 from tests.fakes.raw_talk import LAST, answers_in, get, post, talk_to
 from tests.fakes.recorder import Recorder
-from tests.fakes.verdicts import Forwarded, Refused, check
+from tests.fakes.verdicts import Refused, check
 from tests.fakes.waiting import until
 from tests.faults.test_hostile_floods import CHUNKED, pour
 
@@ -42,7 +42,26 @@ async def test_a_trailer_is_dropped_and_no_later_request_on_the_connection_has_i
     edge: RunningEdge, recorder: Recorder
 ) -> None:
     sent = post(CHUNKED, body=b"1\r\nx\r\n0\r\nCookie: theirs\r\n\r\n")
-    await check(edge, recorder, sent, Forwarded(post(CHUNKED, body=X), goes_on=False))
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    writer.write(sent)
+    assert (await reader.readuntil(b"/ x")).startswith(b"HTTP/1.1 200 ")
+    writer.write(sent + LAST)
+    (answer,) = answers_in(await asyncio.wait_for(reader.read(), 5))
+    writer.close()
+    assert (answer.status, answer.is_last) == (200, True)  # with its end something came that is not looked at
+    assert recorder.forwarded == [post(CHUNKED, body=X)] * 2
+    assert not recorder.unreadable
+
+
+async def test_a_request_that_follows_trailers_has_none_of_them(edge: RunningEdge, recorder: Recorder) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    writer.write(post(CHUNKED, body=b"1\r\nx\r\n0\r\nCookie: theirs\r\n\r\n"))
+    await reader.readuntil(b"/ x")
+    writer.write(LAST)
+    (answer,) = answers_in(await asyncio.wait_for(reader.read(), 5))
+    writer.close()
+    assert (answer.status, answer.body) == (200, b"/last ")
+    assert recorder.forwarded == [post(CHUNKED, body=X), get(target=b"/last")]
 
 
 async def test_a_length_of_thousands_of_digits_is_refused_like_any_other(edge: RunningEdge, recorder: Recorder) -> None:
@@ -67,7 +86,14 @@ async def test_a_target_of_8_kib_is_served_and_one_byte_more_is_not(
     assert bool(recorder.requests) == (status == 200)
 
 
-async def test_a_body_in_crumbs_arrives_whole(edge: RunningEdge) -> None:
-    crumbs = b"1\r\nx\r\n" * 200_000
-    (answer,) = answers_in(await talk_to(edge.port, post(b"Connection: close", CHUNKED), crumbs, b"0\r\n\r\n"))
-    assert len(answer.body) == 200_002
+async def test_a_body_in_small_chunks_arrives_whole(edge: RunningEdge) -> None:
+    small = b"5\r\nabcde\r\n" * 100_000
+    (answer,) = answers_in(await talk_to(edge.port, post(b"Connection: close", CHUNKED), small, b"0\r\n\r\n"))
+    assert len(answer.body) == 500_002
+
+
+async def test_a_flood_of_crumbs_is_cut_before_it_costs_what_a_body_may(edge: RunningEdge, recorder: Recorder) -> None:
+    answer = await pour(edge.port, post(CHUNKED), b"1\r\nx\r\n" * 1000, 600_000 * 6)
+    assert (answer.status, answer.error, answer.is_last) == (400, "bad_request", True)
+    await until(lambda: not recorder.transports)
+    assert sum(map(len, recorder.connections)) < 100_000

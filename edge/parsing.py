@@ -1,0 +1,77 @@
+"""Which bytes are whose: aiohttp's parser, and a new one where something of one request could reach the next.
+
+aiohttp 3.14 keeps the last trailer of a chunked body and gives it to the head that follows, whosever that is. So a
+request may follow a chunked one on its connection only when another parser reads it, from its first byte on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp.http_parser import HttpRequestParser
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError
+
+from edge.ending import EndingConnection
+from edge.upload import END_OF_BODY, ChunkedBody, Upload
+
+
+class ParsingConnection(EndingConnection):
+    """aiohttp's connection with parsers of ours."""
+
+    __slots__ = ("_whole",)
+
+    def __init__(self, server: Any, *, loop: asyncio.AbstractEventLoop, max_pipelined: int, **options: Any) -> None:
+        super().__init__(server, loop=loop, **options)
+        self._whole: StreamReader | None = None
+        """The last chunked body behind which a parser began that has nothing of it."""
+        if max_pipelined != MAX_MSG_QUEUE_SIZE:  # where aiohttp has a constant
+            self._max_msg_queue_size, self._msg_queue_resume_size = max_pipelined, max_pipelined // 2
+            self._parser = self._new_parser()
+
+    def _new_parser(self) -> HttpRequestParser:
+        return HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
+
+    def _is_over(self, message: Any, payload: StreamReader) -> bool:
+        """Say whether what comes after a request with a body can be another one: it is over, and nothing is left."""
+        return payload is self._whole if message.chunked else payload.is_eof()
+
+    def _note_queued(self, data: bytes) -> None:
+        """Look at the body of the last request in the queue, which has one, after these bytes."""
+        message: Any
+        message, payload = self._messages[-1]
+        if not message.chunked:
+            return
+        if not payload.is_eof():
+            ChunkedBody.of(payload).settle()
+        elif data.endswith(END_OF_BODY):
+            self._begin_anew(payload)
+
+    def _note_end(self, upload: Upload) -> bool:
+        """Look at how an upload ended, the queue being as it was parsed; whether a request may follow it."""
+        if upload.is_chunked and upload.ends_where_a_body_may and not self._messages:
+            self._begin_anew(upload.body)
+        return not upload.is_chunked or upload.body is self._whole
+
+    def _begin_anew(self, body: StreamReader) -> None:
+        """Give what follows a chunked body a new parser, if all that was received ends with it.
+
+        It does when it ends in an empty line and the parser, which has read all of it, knows of no request behind the
+        body: what has begun would have ended there too, or have been refused; empty lines before a request are nothing.
+        """
+        waiting = len(self._messages)
+        super().data_received(b"")  # as many requests as may wait make the parser keep back what follows them
+        if len(self._messages) == waiting and not self._upgraded:
+            self._whole = body
+            self._parser = self._new_parser()
