@@ -14,6 +14,7 @@ from edge.client_edge.auth import require_api_key
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.limits import NamedLimit, take_limits
 from edge.context import ProxyContext
+from edge.fields import RouteFields
 from edge.middleware import MiddlewarePhase, ProxyMiddleware, ProxyMiddlewareDef
 from edge.proxy import HTTPProxyHandler, Transport
 from edge.rewrite import compile_rewrite
@@ -51,6 +52,7 @@ class Entry:
     handler: HTTPProxyHandler
     tenant: str
     route: str
+    fields: RouteFields
     revision: int
 
 
@@ -110,7 +112,7 @@ def _row(
         methods=route.methods,
         conditions=Conditions.of(route.match.headers, route.match.query),
         priority=route.priority,
-        entry=Entry(handler, document.tenant, route.name, revision),
+        entry=Entry(handler, document.tenant, route.name, RouteFields(document.tenant, route.name), revision),
     )
 
 

@@ -153,11 +153,15 @@ class ProxyContext:
 
     @identity.setter
     def identity(self, identity: Identity | None) -> None:
-        self._identity = identity
-        headers = self.request.headers
-        headers.popall(SUBJECT, None)
+        before, self._identity = self._identity, identity
+        request = self.request
+        unread = request.unread_fields
+        if unread is not None and before is None and identity is not None:
+            unread.add(SUBJECT, field_value(identity.subject))  # the client's own has gone already
+            return
+        request.headers.popall(SUBJECT, None)
         if identity is not None:
-            headers[SUBJECT] = field_value(identity.subject)
+            request.headers[SUBJECT] = field_value(identity.subject)
 
     @property
     def session_factory(self) -> SessionFactory:

@@ -187,6 +187,11 @@ def _send(
 
 
 def _head(request: ProxyRequest, plan: BodyPlan, upgrade: str | None) -> bytes:
+    target = f"{request.path}?{request.query_string}" if request.query_string else request.path
+    line = f"{request.method} {target} HTTP/1.1"
+    unread = request.unread_fields
+    if unread is not None and upgrade is None and line.isascii() and line.isprintable():
+        return b"%b\r\n%b%b\r\n" % (line.encode("ascii"), unread.serialized(), _framing_field(plan))
     headers = request.headers
     headers.popall("Content-Length", None)
     headers.popall("Expect", None)
@@ -197,8 +202,15 @@ def _head(request: ProxyRequest, plan: BodyPlan, upgrade: str | None) -> bytes:
     if upgrade is not None:
         headers["Connection"] = "Upgrade"
         headers["Upgrade"] = upgrade
-    target = f"{request.path}?{request.query_string}" if request.query_string else request.path
-    return serialize_head(f"{request.method} {target} HTTP/1.1", headers)
+    return serialize_head(line, headers)
+
+
+def _framing_field(plan: BodyPlan) -> bytes:
+    if plan.framing is Framing.NONE:
+        return b""
+    if plan.framing is Framing.SIZED:
+        return b"Content-Length: %d\r\n" % plan.length_bytes
+    return b"Transfer-Encoding: chunked\r\n"
 
 
 async def _upload(connection: UpstreamConnection, reader: BodyReader, plan: BodyPlan, timeouts: Timeouts) -> None:

@@ -95,3 +95,8 @@ def serialize_head(start_line: str, headers: CIMultiDict[str]) -> bytes:
     if _CONTROL.search(fields) or fields.count("\r") != count or fields.count("\n") != count:
         raise ValueError("control character in a header field")
     return f"{start_line}\r\n{fields}\r\n".encode("utf-8", "surrogateescape")
+
+
+def serialize_fields(headers: CIMultiDict[str]) -> bytes:
+    """Write fields as bytes, each with its line's end; ValueError as for a head."""
+    return serialize_head("", headers).removeprefix(b"\r\n").removesuffix(b"\r\n")

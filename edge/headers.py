@@ -36,13 +36,13 @@ HOP_BY_HOP = frozenset(
 
 SUBJECT = istr("X-Portico-Subject")
 REQUEST_ID = istr("X-Request-ID")
-_TENANT = istr("X-Portico-Tenant")
-_ROUTE = istr("X-Portico-Route")
+TENANT = istr("X-Portico-Tenant")
+ROUTE = istr("X-Portico-Route")
 _FORWARDED = istr("Forwarded")
 _FORWARDED_FOR = istr("X-Forwarded-For")
 _FORWARDED_PROTO = istr("X-Forwarded-Proto")
 _FORWARDED_HOST = istr("X-Forwarded-Host")
-_TRACEPARENT = istr("traceparent")
+TRACEPARENT = istr("traceparent")
 _TRACESTATE = istr("tracestate")
 _CONNECTION = istr("Connection")
 _HOST = istr("Host")
@@ -164,7 +164,7 @@ def anonymous_origin_of(received: Received, trusted: TrustedProxies = TRUST_NOBO
     chain = _chain(headers, peer, trusted)
     proto = headers.get(_FORWARDED_PROTO, "").strip().lower()
     request_id = headers.get(REQUEST_ID, "")
-    traceparent = headers.get(_TRACEPARENT, "")
+    traceparent = headers.get(TRACEPARENT, "")
     is_traced = _TRACEPARENT_FORM.fullmatch(traceparent) is not None
     return Origin(
         client=chain[0],
@@ -219,13 +219,6 @@ def lasting_fields(headers: MultiMapping[str], origin: Origin) -> Pairs:
         (_FORWARDED, forwarded_value(origin)),
     ]
     return [*fields, (_TRACESTATE, origin.tracestate)] if origin.tracestate else fields
-
-
-def fields_of_request(lasting: Pairs, identifiers: tuple[str, str], tenant: str, route: str) -> CIMultiDict[str]:
-    """Put a request's fields together: the lasting ones, its identifier and `traceparent`, its tenant and route."""
-    request_id, traceparent = identifiers
-    own = (REQUEST_ID, request_id), (_TRACEPARENT, traceparent), (_TENANT, tenant), (_ROUTE, route)
-    return CIMultiDict([*lasting, *own])
 
 
 def toolkit_headers(received: Received, target_host: str) -> CIMultiDict[str]:

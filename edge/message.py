@@ -17,6 +17,7 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, getversion
 from yarl import URL
 
 from edge.errors import EdgeError
+from edge.fields import UnreadFields
 from edge.headers import strip_answer_headers
 
 DEFAULT_MAX_CONTENT_BYTES = 1024 * 1024
@@ -116,15 +117,16 @@ class ProxyRequest:
 
     __slots__ = (
         "_base",
+        "_headers",
         "_params",
         "_params_version",
         "_query_string",
         "content",
-        "headers",
         "in_req",
         "method",
         "path",
         "remote",
+        "unread_fields",
     )
 
     def __init__(
@@ -132,20 +134,45 @@ class ProxyRequest:
         in_req: Incoming,
         path: str,
         query_string: str,
-        headers: CIMultiDict[str],
+        headers: CIMultiDict[str] | UnreadFields,
         base: URL | None = None,
     ) -> None:
         """`base` is the target's URL, whose path goes before `path`; None leaves the target to the transport."""
         self.in_req = in_req
         self.method = in_req.method
         self.path = path
-        self.headers = headers
+        self.unread_fields: UnreadFields | None = None
+        """The fields as long as nobody has asked for `headers`, where they came unread; else None."""
+        if isinstance(headers, UnreadFields):
+            self.unread_fields = headers
+        else:
+            self._headers = headers
         self.content: bytes | None = None
         self.remote = in_req.remote
         self._base = base
         self._query_string = query_string
         self._params: MultiDict[str] | None = None
         self._params_version = _NEVER_ENCODED
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        """The fields for the target, without hop-by-hop ones."""
+        unread = self.unread_fields
+        if unread is not None:
+            self._headers = unread.opened()
+            self.unread_fields = None
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: CIMultiDict[str]) -> None:
+        self._headers, self.unread_fields = headers, None
+
+    def remove_field(self, name: str) -> None:
+        """Remove a field of the client's, without looking at the others."""
+        if self.unread_fields is None:
+            self._headers.popall(name, None)
+        else:
+            self.unread_fields.remove(name)
 
     @property
     def query_string(self) -> str:

@@ -6,10 +6,14 @@ the request before costs a fraction of reading them again.
 
 from __future__ import annotations
 
-from edge.exchange import Exchange
+from multidict import CIMultiDict, MultiMapping
+
+from edge.framing import serialize_fields
 from edge.headers import Origin, Pairs, Received, TrustedProxies, anonymous_origin_of, lasting_fields
 
 RawFields = tuple[tuple[bytes, bytes], ...]
+
+MAX_BLOCKS = 8
 
 
 class RepeatedFields:
@@ -18,10 +22,25 @@ class RepeatedFields:
     `origin` has "" for the identifiers that the fields do not give.
     """
 
-    __slots__ = ("lasting", "origin", "raw")
+    __slots__ = ("_blocks", "origin", "raw")
 
-    def __init__(self, exchange: Exchange, trusted: TrustedProxies) -> None:
-        received = Received(exchange.headers, exchange.remote, exchange.scheme, exchange.host)
-        self.raw: RawFields = exchange.raw_headers
+    def __init__(self, raw: RawFields, received: Received, trusted: TrustedProxies) -> None:
+        self.raw = raw
         self.origin: Origin = anonymous_origin_of(received, trusted)
-        self.lasting: Pairs = lasting_fields(exchange.headers, self.origin)
+        self._blocks: dict[tuple[str, ...], bytes] = {}
+
+    def lasting(self, received: MultiMapping[str]) -> Pairs:
+        """List what targets are sent of these fields, `received`, and of where they came from."""
+        return lasting_fields(received, self.origin)
+
+    def block(self, received: MultiMapping[str], removed: tuple[str, ...]) -> bytes:
+        """Write what targets are sent but for the fields removed, each with its line's end."""
+        block = self._blocks.get(removed)
+        if block is None:
+            fields = CIMultiDict(self.lasting(received))
+            for name in removed:
+                fields.popall(name, None)
+            if len(self._blocks) >= MAX_BLOCKS:
+                self._blocks.clear()  # a connection may go through all of a tenant's routes
+            block = self._blocks[removed] = serialize_fields(fields)
+        return block

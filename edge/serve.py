@@ -17,8 +17,9 @@ from edge.connection import ClientConnection
 from edge.context import ProxyContext, ProxyRequest, ProxyResponse
 from edge.errors import EdgeError
 from edge.exchange import Exchange
+from edge.fields import RouteFields, UnreadFields
 from edge.head import read_target
-from edge.headers import TrustedProxies, fields_of_request, new_identifiers
+from edge.headers import Received, TrustedProxies, new_identifiers
 from edge.proxy import HTTPProxyHandler
 from edge.repeated import RepeatedFields
 from edge.router import DynamicRouter, Miss
@@ -34,6 +35,7 @@ class RouteEntry(Protocol):
     handler: HTTPProxyHandler
     tenant: str
     route: str
+    fields: RouteFields
 
 
 @dataclass(slots=True)
@@ -73,7 +75,8 @@ class EdgeService:
         """Answer one request; ConnectionError when the client is gone, and cancelled when it goes meanwhile."""
         repeated = connection.repeated
         if repeated is None or repeated.raw != exchange.raw_headers:
-            repeated = connection.repeated = RepeatedFields(exchange, self._trusted)
+            received = Received(exchange.headers, exchange.remote, exchange.scheme, exchange.host)
+            repeated = connection.repeated = RepeatedFields(exchange.raw_headers, received, self._trusted)
         request_id, traceparent = new_identifiers()
         exchange.request_id = request_id = repeated.origin.request_id or request_id
         served = Served(exchange, repeated.origin.client, self._now_s())
@@ -85,8 +88,8 @@ class EdgeService:
             entry: RouteEntry = found.entry
             connection.belong_to(entry.tenant)
             identifiers = request_id, repeated.origin.traceparent or traceparent
-            headers = fields_of_request(repeated.lasting, identifiers, entry.tenant, entry.route)
-            request = ProxyRequest(exchange, path, query_string, headers)
+            fields = UnreadFields(repeated, exchange.headers, identifiers, entry.fields)
+            request = ProxyRequest(exchange, path, query_string, fields)
             request.remote = served.client
             ctx = served.ctx = entry.handler.begin(request)
             ctx.tenant, ctx.route, ctx.request_id = entry.tenant, entry.route, request_id

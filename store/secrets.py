@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import string
 import zlib
@@ -24,6 +25,10 @@ CHECKSUM_CHARS = 6
 TEXT_CHARS = len("pk__") + ID_CHARS + SECRET_CHARS + CHECKSUM_CHARS
 API_KEY_PREFIX = "pk"
 TOKEN_PREFIX = "pt"  # noqa: S105 - a prefix, not a password
+_FORMS = {
+    prefix: re.compile(rf"{prefix}_([0-9A-Za-z]{{{ID_CHARS}}})_.{{{SECRET_CHARS + CHECKSUM_CHARS}}}", re.DOTALL)
+    for prefix in (API_KEY_PREFIX, TOKEN_PREFIX)
+}
 _BASE62 = frozenset(ALPHABET)
 
 
@@ -121,11 +126,8 @@ def _parse(prefix: str, text: str) -> ParsedKey | None:
 
 def key_id_of(text: str, prefix: str = API_KEY_PREFIX) -> str | None:
     """Return the id in a text that has the form of a key, or None; its checksum is not looked at."""
-    at = len(prefix) + 1 + ID_CHARS
-    if len(text) != TEXT_CHARS or not text.startswith(f"{prefix}_") or text[at] != "_":
-        return None
-    key_id = text[len(prefix) + 1 : at]
-    return key_id if key_id.isascii() and key_id.isalnum() else None
+    found = _FORMS[prefix].fullmatch(text)
+    return None if found is None else found[1]
 
 
 def _has_valid_checksum(text: str) -> bool:

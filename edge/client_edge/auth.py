@@ -7,7 +7,7 @@ No key or a wrong one is a 401, whatever is wrong with it; a key that cannot be 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import unquote_plus
 
 from edge.client_edge.key_cache import KeyCache
@@ -35,39 +35,56 @@ def require_api_key(
     """
     challenge = (("WWW-Authenticate", ", ".join(_challenge(method) for method in methods)),)
 
-    async def check(ctx: ProxyContext) -> None:
-        record: ApiKeyRecord | None = None
+    def check(ctx: ProxyContext) -> Awaitable[None] | None:
+        given = [text for method in methods if (text := _taken(ctx.request, method, keep_credentials)) is not None]
+        if not given:
+            raise EdgeError("unauthorized", headers=challenge)
+        for text in given:  # a key that is known here needs no waiting
+            if accept(ctx, _known_record(tenant, text, keys)):
+                return None
+        return ask(ctx, given)
+
+    async def ask(ctx: ProxyContext, given: Sequence[str]) -> None:
         lost: StoreError | None = None
-        for method in methods:
-            given = _given(ctx.request, method)
-            if given is None:
-                continue
-            if not keep_credentials:
-                _remove(ctx.request, method)
+        for text in given:
             try:
-                record = record or await _valid_record(tenant, given, keys, now_s)
+                if accept(ctx, await _record(tenant, text, keys)):
+                    return
             except StoreError as error:
                 lost = error
-        if record is None and lost is not None:
+        if lost is not None:
             raise EdgeError("store_down", "an API key not known here") from lost
-        if record is None:
-            raise EdgeError("unauthorized", headers=challenge)
+        raise EdgeError("unauthorized", headers=challenge)
+
+    def accept(ctx: ProxyContext, record: ApiKeyRecord | None) -> bool:
+        if record is None or is_expired(record.expires_at_ms, int(now_s() * 1000)):
+            return False
         ctx.identity = Identity(record.id, record.id, "api_key", record.scopes)
+        return True
 
     return check
 
 
-async def _valid_record(tenant: str, given: str, keys: KeyCache, now_s: Callable[[], float]) -> ApiKeyRecord | None:
+def _known_record(tenant: str, given: str, keys: KeyCache) -> ApiKeyRecord | None:
+    """Give the record of a key that is known here, if the whole of it is right."""
     key_id = key_id_of(given)
-    if key_id is None:
-        return None
-    # The checksum is there to save the store a look-up; for a key that is known the hash says all.
-    record = keys.known(tenant, key_id)
-    if record is None:
-        record = None if parse_api_key(given) is None else await keys.get(tenant, key_id)
-    if record is None or not is_same_hash(hash_secret(given), record.hash):
-        return None
-    return None if is_expired(record.expires_at_ms, int(now_s() * 1000)) else record
+    record = None if key_id is None else keys.known(tenant, key_id)
+    return record if record is not None and is_same_hash(hash_secret(given), record.hash) else None
+
+
+async def _record(tenant: str, given: str, keys: KeyCache) -> ApiKeyRecord | None:
+    """Give the record of a key, if the whole of it is right; StoreError when nobody can tell."""
+    parsed = parse_api_key(given)  # its checksum saves the store a look-up
+    record = None if parsed is None else await keys.get(tenant, parsed.id)
+    return record if parsed is not None and record is not None and is_same_hash(parsed.hash, record.hash) else None
+
+
+def _taken(request: ProxyRequest, method: ApiKeyAuth, keep: bool) -> str | None:
+    """Give what was shown by a method, and take it out of what goes to the target unless it is to be kept."""
+    given = _given(request, method)
+    if given is not None and not keep:
+        _remove(request, method)
+    return given
 
 
 def _given(request: ProxyRequest, method: ApiKeyAuth) -> str | None:
@@ -86,7 +103,7 @@ def _given(request: ProxyRequest, method: ApiKeyAuth) -> str | None:
 def _remove(request: ProxyRequest, method: ApiKeyAuth) -> None:
     """Take the credential out of what goes to the target; the rest of the query stays byte for byte."""
     if method.header is not None:
-        request.headers.popall(method.header, None)
+        request.remove_field(method.header)
         return
     pairs = request.query_string.split("&")
     request.query_string = "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != method.query)

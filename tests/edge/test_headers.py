@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, MultiMapping
 
+from edge.fields import RouteFields, UnreadFields
 from edge.headers import (
     TRUST_NOBODY,
     Origin,
@@ -17,15 +18,14 @@ from edge.headers import (
     anonymous_origin_of,
     connection_options,
     field_value,
-    fields_of_request,
     forwarded_value,
     is_ours,
-    lasting_fields,
     new_identifiers,
     strip_answer_headers,
     strip_request_headers,
     toolkit_headers,
 )
+from edge.repeated import RepeatedFields
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ORIGIN = Origin("192.0.2.1", ("192.0.2.1",), "https", "shop.acme.com", "r1", TRACE, "")
@@ -47,7 +47,10 @@ def origin_of(head: Received, trusted: TrustedProxies = TRUST_NOBODY) -> Origin:
 
 def request_headers(headers: MultiMapping[str], origin: Origin, tenant: str, route: str) -> CIMultiDict[str]:
     """Put together what a target is sent, as a request's path does."""
-    return fields_of_request(lasting_fields(headers, origin), (origin.request_id, origin.traceparent), tenant, route)
+    repeated = RepeatedFields((), Received(headers, None, "http", ""), TRUST_NOBODY)
+    repeated.origin = origin
+    unread = UnreadFields(repeated, headers, (origin.request_id, origin.traceparent), RouteFields(tenant, route))
+    return unread.opened()
 
 
 # -- Hop by hop ----------------------------------------------------------------------------------------------------

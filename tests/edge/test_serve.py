@@ -14,6 +14,7 @@ from aiohttp import web
 from edge.compiler import Entry
 from edge.context import ProxyContext
 from edge.errors import EdgeError
+from edge.fields import RouteFields
 from edge.headers import TrustedProxies
 from edge.message import ProxyResponse
 from edge.middleware import MiddlewarePhase, ProxyMiddlewareDef
@@ -40,7 +41,9 @@ async def serving(middleware: Callable[[ProxyContext], Any]) -> AsyncIterator[tu
         middlewares=[ProxyMiddlewareDef(MiddlewarePhase.CLIENT_EDGE, middleware)], transport=Hello()
     )
     router = DynamicRouter()
-    row = TableRow(PathPattern.parse("/*"), None, UNCONDITIONAL, 0, Entry(handler, "acme", "all", 1))
+    row = TableRow(
+        PathPattern.parse("/*"), None, UNCONDITIONAL, 0, Entry(handler, "acme", "all", RouteFields("acme", "all"), 1)
+    )
     router.swap("acme", {"shop.test": DomainTable([row])})
     seen: list[Served] = []
     service = EdgeService(router, TrustedProxies(), seen.append, tunnel_idle_timeout_s=1.0)

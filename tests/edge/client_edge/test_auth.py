@@ -51,7 +51,9 @@ async def check(
     ctx: ProxyContext, keys: Keys | KeyCache, methods: Sequence[ApiKeyAuth] = (BY_HEADER,), *, keep: bool = False
 ) -> ProxyContext:
     cache = keys if isinstance(keys, KeyCache) else KeyCache(keys.lookup)
-    await require_api_key("acme", methods, cache, keep_credentials=keep, now_s=lambda: NOW_S)(ctx)
+    waiting = require_api_key("acme", methods, cache, keep_credentials=keep, now_s=lambda: NOW_S)(ctx)
+    if waiting is not None:
+        await waiting
     return ctx
 
 

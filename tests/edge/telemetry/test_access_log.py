@@ -121,3 +121,13 @@ async def test_off_makes_no_records() -> None:
 async def test_a_file_that_cannot_be_opened_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         open_access_log(str(tmp_path / "missing" / "access.log"))
+
+
+@pytest.mark.parametrize("field", ["request_id", "remote", "method", "host", "path", "tenant", "target"])
+@pytest.mark.parametrize(("given", "kept"), [(512, 512), (513, 512), (600, 512)])
+def test_a_text_of_any_field_is_cut_at_512_characters_however_short_the_others_are(
+    field: str, given: int, kept: int
+) -> None:
+    plain = AccessRecord(0.0, "", "", "", "", "", False, 200, 0.0, 0, 0)
+    line = json.loads(line_of(plain._replace(**{field: "x" * given})))
+    assert len(line[field]) == kept
