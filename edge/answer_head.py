@@ -24,7 +24,7 @@ _LINE = b": ".join
 
 
 class Own(NamedTuple):
-    """What the edge adds: the request's identifier ("" for none), its `Connection` option, what limits say."""
+    """What the edge adds: the request's identifier ("" for none), its `Connection` option, the fields of limits."""
 
     request_id: str
     option: str | None
@@ -44,7 +44,7 @@ def answer_head(response: ProxyResponse, plan: BodyPlan, own: Own) -> bytes:
 def _passed_on(raw: RawFields, status: int, plan: BodyPlan, own: Own) -> bytes | None:
     """Put the fields together as they came; None where they have to be gone through one by one."""
     names = names_of(raw)
-    if not names.is_plain or _names_an_own(names.kept, own):
+    if not names.is_plain or (own.request_id and b"x-request-id" in names.kept):
         return None
     if names.connection_at is not None and raw[names.connection_at][1] not in _PLAIN_OPTIONS:
         return None
@@ -57,6 +57,8 @@ def _passed_on(raw: RawFields, status: int, plan: BodyPlan, own: Own) -> bytes |
     if own.request_id:
         lines.append(b"X-Request-ID: " + own.request_id.encode())
     for name, value in own.fields:
+        if name.lower().encode() in names.kept:
+            return None  # ours goes in its place
         lines.append(f"{name}: {value}".encode())
     if framing is Framing.CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
@@ -67,13 +69,6 @@ def _passed_on(raw: RawFields, status: int, plan: BodyPlan, own: Own) -> bytes |
     if own.option is not None:
         lines.append(b"Connection: " + own.option.encode())
     return b"\r\n".join(lines)
-
-
-def _names_an_own(kept: frozenset[bytes], own: Own) -> bool:
-    """Say whether the target sends a field that the edge sets."""
-    if own.request_id and b"x-request-id" in kept:
-        return True
-    return bool(own.fields) and any(name.lower().encode() in kept for name, _ in own.fields)
 
 
 class _StartLines(dict[int, bytes]):

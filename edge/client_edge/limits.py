@@ -41,6 +41,7 @@ def take_limits(
     `on_store_loss: closed` cannot be counted.
     """
     makers = [_take_maker(named, route) for named in limits]
+    make_one = makers[0] if len(makers) == 1 else None
     policy_pair = POLICY, policy_field([named.limit for named in limits], [named.name for named in limits])
 
     def settle(ctx: ProxyContext, decision: Decision) -> None:
@@ -55,7 +56,7 @@ def take_limits(
         settle(ctx, await limiter.take(tenant, takes))
 
     def check(ctx: ProxyContext) -> Awaitable[None] | None:
-        takes = tuple([make(ctx) for make in makers])
+        takes = tuple([make(ctx) for make in makers]) if make_one is None else (make_one(ctx),)
         decision = limiter.take_at_once(tenant, takes)
         if decision is None:
             return ask(ctx, takes)
@@ -103,13 +104,9 @@ def _key_of(by: By) -> KeyOf:
     if by.kind == "header":
         header = by.header or ""
         return lambda ctx: value_key(ctx.request.in_req.headers.get(header, ""))
-    return lambda ctx: "" if ctx.identity is None else _identity_key(ctx, by.kind)
-
-
-def _identity_key(ctx: ProxyContext, kind: str) -> str:
-    identity = ctx.identity
-    assert identity is not None
-    return value_key(identity.key_id or identity.subject) if kind == "key" else value_key(identity.subject)
+    if by.kind == "key":
+        return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.key_id or who.subject)
+    return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.subject)
 
 
 def address_key(address: str) -> str:
