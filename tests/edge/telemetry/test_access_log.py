@@ -129,5 +129,6 @@ def test_a_text_of_any_field_is_cut_at_512_characters_however_short_the_others_a
     field: str, given: int, kept: int
 ) -> None:
     plain = AccessRecord(0.0, "", "", "", "", "", False, 200, 0.0, 0, 0)
-    line = json.loads(line_of(plain._replace(**{field: "x" * given})))
+    fields: dict[str, Any] = {field: "x" * given}
+    line = json.loads(line_of(plain._replace(**fields)))
     assert len(line[field]) == kept
