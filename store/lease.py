@@ -13,11 +13,13 @@ from math import ceil, inf
 
 from store.gcra import US_PER_S, Ahead, Arrival, Pace, kept_at, later, stepped, wait_us
 
-LONGEST_LIFE_S = 0.25
-SHARE = 8
+LONGEST_LIFE_S = 0.5
+SHARE = 4
 """One lease takes no more than this part of a burst, and lives no longer than that part of it takes to come back."""
 MAX_UNITS = 1024
 MAX_PARTS = 2**40  # so that as many units as that stay exact in Lua
+USED_OF_LIFE = 0.75
+"""For so much of its life a lease should last, by what has come of late."""
 NEVER_S = -inf
 
 
@@ -89,7 +91,7 @@ class Lease:
         since_s = now_s - self.asked_at_s
         if since_s < 2 * terms.life_s:
             rate = (self.used + waiting) / max(since_s, 1e-3)
-            coming = min(2 * self.size, ceil(rate * terms.life_s / 2))
+            coming = min(2 * self.size, ceil(rate * terms.life_s * USED_OF_LIFE))
         return max(1, min(terms.most, max(waiting, coming)))
 
     def asked(self, now_s: float, wanted: int) -> None:

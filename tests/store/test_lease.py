@@ -17,13 +17,13 @@ HUNDRED = pace(100, 1.0, 200)
 @pytest.mark.parametrize(
     ("paces", "most", "life_s"),
     [
-        ([pace(100, 1.0, 200)], 25, 0.25),  # an eighth of the burst; two seconds of slack are more than enough
-        ([pace(100, 1.0, 20)], 2, 0.025),
-        ([pace(100, 1.0, 1)], 1, 0.00125),  # nothing to take ahead: each is counted for itself
-        ([pace(10, 3600.0, 10)], 1, LONGEST_LIFE_S),
-        ([pace(1_000_000, 1.0, 1_000_000)], MAX_UNITS, 0.125),
-        ([pace(100, 1.0, 200), pace(100, 1.0, 20)], 2, 0.025),  # the tighter one says
-        ([pace(100, 1.0, 200, cost=50)], 1, 0.25),
+        ([pace(100, 1.0, 200)], 50, LONGEST_LIFE_S),  # a quarter of the burst; two seconds of slack are enough
+        ([pace(100, 1.0, 20)], 5, 0.05),
+        ([pace(100, 1.0, 1)], 1, 0.0025),  # nothing to take ahead: each is counted for itself
+        ([pace(10, 3600.0, 10)], 2, LONGEST_LIFE_S),
+        ([pace(1_000_000, 1.0, 1_000_000)], MAX_UNITS, 0.25),
+        ([pace(100, 1.0, 200), pace(100, 1.0, 20)], 5, 0.05),  # the tighter one says
+        ([pace(100, 1.0, 200, cost=50)], 1, LONGEST_LIFE_S),
     ],
 )
 def test_what_may_be_taken_ahead_is_a_part_of_the_burst(paces: list[Pace], most: int, life_s: float) -> None:
@@ -42,7 +42,7 @@ def test_a_key_that_is_asked_for_now_and_then_is_counted_one_by_one() -> None:
         assert not lease.spend(now_s)
 
 
-def test_for_a_key_that_comes_often_ever_more_is_asked_up_to_what_is_used_in_half_its_life() -> None:
+def test_for_a_key_that_comes_often_ever_more_is_asked_up_to_what_is_used_while_it_lives() -> None:
     lease, now_s, sizes = Lease([HUNDRED]), 100.0, []
     for _ in range(8):
         wanted = lease.wanted(now_s, waiting=1)
@@ -51,20 +51,20 @@ def test_for_a_key_that_comes_often_ever_more_is_asked_up_to_what_is_used_in_hal
         lease.granted(Grant(wanted, 0, [(0, 0)]), wanted)
         while lease.spend(now_s):
             now_s += 0.01  # a hundred a second
-    assert sizes == [1, 2, 4, 8, 15, 14, 14, 14]
+    assert sizes == [1, 2, 4, 8, 16, 32, 39, 39]
 
 
 def test_who_waits_is_asked_for_at_once_as_far_as_the_terms_go() -> None:
     assert Lease([HUNDRED]).wanted(0.0, waiting=17) == 17
-    assert Lease([HUNDRED]).wanted(0.0, waiting=1000) == 25
+    assert Lease([HUNDRED]).wanted(0.0, waiting=1000) == 50
 
 
 def test_units_are_not_spent_after_their_life() -> None:
     lease = Lease([HUNDRED])
     lease.asked(10.0, 5)
     lease.granted(Grant(5, 0, [(0, 0)]), 5)
-    assert lease.spend(10.249)
-    assert not lease.spend(10.25)
+    assert lease.spend(10.499)
+    assert not lease.spend(10.5)
     assert lease.units == 4
 
 
@@ -92,12 +92,12 @@ def test_what_is_left_is_given_back_as_if_it_had_never_been_taken() -> None:
     lease = Lease([HUNDRED])
     lease.asked(50.0, 4)
     lease.granted(Grant(4, 10**12, [(0, 0)]), 4)
-    kept = [(10**12 + 290_000, 0, 1)]
+    kept = [(10**12 + 540_000, 0, 1)]
     lease.units = 4
     assert lease.unspent() == (kept, [(10**12, 0, 1)])
     assert lease.unspent() is None
     lease.units = 3
-    assert lease.unspent() == (kept, [(10**12 + 260_000, 0, 1)])
+    assert lease.unspent() == (kept, [(10**12 + 510_000, 0, 1)])
 
 
 # -- the bound ---------------------------------------------------------------------------------------------------------
