@@ -23,7 +23,6 @@ from edge.exchange import Exchange, unreadable
 from edge.head import head_bytes, parse_fault
 from edge.parsing import ParsingConnection
 from edge.reads import READ_BYTES, bound_reads
-from edge.repeated import RepeatedFields
 from edge.tunnel import Tunnel, TunnelSink
 from edge.upload import Upload
 
@@ -64,7 +63,6 @@ class ClientConnection(ParsingConnection):
         "_unmeasured_bytes",
         "_upload",
         "peer",
-        "repeated",
         "scheme",
     )
 
@@ -82,8 +80,6 @@ class ClientConnection(ParsingConnection):
         self._max_head_bytes = limits.max_head_bytes
         self._last_read_bytes = self._unmeasured_bytes = 0
         self.peer: str | None = None
-        self.repeated: RepeatedFields | None = None
-        """What the fields of the request before came to."""
         self.scheme = "http"
 
     # -- the loop ------------------------------------------------------------------------------------------------

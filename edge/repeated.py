@@ -1,7 +1,7 @@
 """What the fields of a client's requests come to, worked out once for as long as the client repeats them.
 
-On one connection most clients say the same with each request but for its target: to compare the fields with those of
-the request before costs a fraction of reading them again.
+Most clients say the same with each request but for its target, on one connection or, behind another proxy, on many: to
+look the fields up costs a fraction of reading them again.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from edge.headers import Origin, Pairs, Received, TrustedProxies, anonymous_orig
 RawFields = tuple[tuple[bytes, bytes], ...]
 
 MAX_BLOCKS = 8
+MAX_KNOWN = 1024
 
 
 class RepeatedFields:
-    """What one set of fields on one connection comes to: the origin of its requests, and what targets are sent.
+    """What one set of fields from one address comes to: the origin of its requests, and what targets are sent.
 
     `origin` has "" for the identifiers that the fields do not give.
     """
 
-    __slots__ = ("_blocks", "origin", "raw")
+    __slots__ = ("_blocks", "origin")
 
-    def __init__(self, raw: RawFields, received: Received, trusted: TrustedProxies) -> None:
-        self.raw = raw
+    def __init__(self, received: Received, trusted: TrustedProxies) -> None:
         self.origin: Origin = anonymous_origin_of(received, trusted)
         self._blocks: dict[tuple[str, ...], bytes] = {}
 
@@ -44,3 +44,22 @@ class RepeatedFields:
                 self._blocks.clear()  # a connection may go through all of a tenant's routes
             block = self._blocks[removed] = serialize_fields(fields)
         return block
+
+
+class KnownFields:
+    """The sets of fields that have come of late, a bounded number."""
+
+    def __init__(self, trusted: TrustedProxies) -> None:
+        self._trusted = trusted
+        self._known: dict[tuple[RawFields, str | None, str], RepeatedFields] = {}
+
+    def of(self, raw: RawFields, received: Received) -> RepeatedFields:
+        """Give what the fields come to; `raw` are they as they came, `received` as they were read."""
+        name = (raw, received.peer, received.scheme)
+        repeated = self._known.get(name)
+        if repeated is None:
+            repeated = RepeatedFields(received, self._trusted)
+            if len(self._known) >= MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[name] = repeated
+        return repeated

@@ -21,7 +21,7 @@ from edge.fields import RouteFields, UnreadFields
 from edge.head import read_target
 from edge.headers import Received, TrustedProxies, new_identifiers
 from edge.proxy import HTTPProxyHandler
-from edge.repeated import RepeatedFields
+from edge.repeated import KnownFields
 from edge.router import DynamicRouter, Miss
 from edge.transport import UpstreamConnection
 from edge.tunnel import Tunnel
@@ -66,17 +66,15 @@ class EdgeService:
     ) -> None:
         """`observe` is told of each request when it is over, whatever became of it; it must not raise or wait."""
         self._router = router
-        self._trusted = trusted
+        self._fields = KnownFields(trusted)
         self._observe = observe
         self._tunnel_idle_timeout_s = tunnel_idle_timeout_s
         self._now_s = asyncio.get_running_loop().time
 
     async def serve(self, connection: ClientConnection, exchange: Exchange) -> None:
         """Answer one request; ConnectionError when the client is gone, and cancelled when it goes meanwhile."""
-        repeated = connection.repeated
-        if repeated is None or repeated.raw != exchange.raw_headers:
-            received = Received(exchange.headers, exchange.remote, exchange.scheme, exchange.host)
-            repeated = connection.repeated = RepeatedFields(exchange.raw_headers, received, self._trusted)
+        received = Received(exchange.headers, exchange.remote, exchange.scheme, exchange.host)
+        repeated = self._fields.of(exchange.raw_headers, received)
         request_id, traceparent = new_identifiers()
         exchange.request_id = request_id = repeated.origin.request_id or request_id
         served = Served(exchange, repeated.origin.client, self._now_s())

@@ -21,7 +21,7 @@ REQUEST = b"X-Request-ID: r1\r\ntraceparent: 00-t1\r\nX-Portico-Tenant: acme\r\n
 
 
 def repeated(headers: CIMultiDict[str] = CLIENT) -> RepeatedFields:
-    return RepeatedFields((), Received(headers, "192.0.2.1", "http", "shop.test"), TRUST_NOBODY)
+    return RepeatedFields(Received(headers, "192.0.2.1", "http", "shop.test"), TRUST_NOBODY)
 
 
 def unread(kept: RepeatedFields | None = None, headers: CIMultiDict[str] = CLIENT) -> UnreadFields:

@@ -47,7 +47,7 @@ def origin_of(head: Received, trusted: TrustedProxies = TRUST_NOBODY) -> Origin:
 
 def request_headers(headers: MultiMapping[str], origin: Origin, tenant: str, route: str) -> CIMultiDict[str]:
     """Put together what a target is sent, as a request's path does."""
-    repeated = RepeatedFields((), Received(headers, None, "http", ""), TRUST_NOBODY)
+    repeated = RepeatedFields(Received(headers, None, "http", ""), TRUST_NOBODY)
     repeated.origin = origin
     unread = UnreadFields(repeated, headers, (origin.request_id, origin.traceparent), RouteFields(tenant, route))
     return unread.opened()
