@@ -16,7 +16,7 @@ from aiohttp.streams import StreamReader
 
 from edge.errors import EdgeError
 from edge.framing import MAX_LENGTH_BYTES, has_controls, has_no_body, length_of
-from edge.names import names_of
+from edge.names import FieldNames, names_of
 
 READ_BUFFER_BYTES = 32 * 1024
 MAX_INTERIM_ANSWERS = 8
@@ -30,7 +30,9 @@ _END_OF_CHUNKS = b"\r\n0\r\n\r\n"  # with the line end before it no trailer can 
 _ALLOWED = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _VALUE = itemgetter(1)
 
-Head = tuple[RawResponseMessage, StreamReader]
+Parsed = tuple[RawResponseMessage, StreamReader]
+Head = tuple[RawResponseMessage, StreamReader, FieldNames]
+"""A final answer's head that may be forwarded, its body, and what is known of its fields' names."""
 
 
 class UpstreamError(EdgeError):
@@ -141,7 +143,8 @@ class Answer:
             if self._interim_answers > MAX_INTERIM_ANSWERS:
                 raise protocol_error("too many interim answers")
             return
-        fault = answer_fault(message, asks_upgrade=self._asks_upgrade)
+        names = names_of(message.raw_headers)
+        fault = answer_fault(message, names, asks_upgrade=self._asks_upgrade)
         if fault is not None:
             raise protocol_error(fault)
         if message.code == 101:
@@ -149,7 +152,7 @@ class Answer:
         self.message = message
         self.payload = payload
         if not self.head.done():
-            self.head.set_result((message, payload))
+            self.head.set_result((message, payload, names))
 
     def _begin_early(self, tail: bytes) -> None:
         """Keep what the target says in the new protocol until the tunnel is there to take it."""
@@ -175,7 +178,7 @@ class Answer:
             self._surplus = True  # the parser may have found its end before
         return seen
 
-    def _without_body(self, head: bytes) -> list[Head]:
+    def _without_body(self, head: bytes) -> list[Parsed]:
         """Read a head whose answer ends with it (RFC 9112 section 6.3, rule 1); nothing when it is no such head.
 
         To the parser the body that such an answer must not have is an unreadable second answer, and it gives neither.
@@ -203,7 +206,7 @@ def _parser(connection: BaseProtocol, method: str) -> HttpResponseParser:
     )
 
 
-def answer_fault(message: RawResponseMessage, *, asks_upgrade: bool) -> str | None:
+def answer_fault(message: RawResponseMessage, names: FieldNames, *, asks_upgrade: bool) -> str | None:
     """Say what makes the head of a final answer unfit to be forwarded, or None.
 
     The parser is lenient with answers (llhttp's lenient mode), so what matters to framing is checked here again
@@ -214,7 +217,6 @@ def answer_fault(message: RawResponseMessage, *, asks_upgrade: bool) -> str | No
     if message.code == 101 and not (asks_upgrade and message.upgrade):
         return "unasked 101"
     raw = message.raw_headers
-    names = names_of(raw)
     if names.fault is not None:
         return names.fault
     if names.coding_at is not None and raw[names.coding_at][1].strip().lower() != b"chunked":

@@ -15,7 +15,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from edge.answer_head import Own, answer_head
+from edge.answer_head import answer_head
 from edge.errors import EdgeError, Fields, body_of, fields_of
 from edge.framing import LAST_CHUNK, BodyPlan, Framing, chunk, length_of, plan_answer_body, serialize_head
 from edge.headers import REQUEST_ID
@@ -23,6 +23,8 @@ from edge.message import BodyReader, ProxyResponse
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_REQUEST_ID = ""
+_CLOSE = ("Connection", "close")
+_KEEP_ALIVE = ("Connection", "keep-alive")
 
 
 class AnswerSink(Protocol):
@@ -176,12 +178,12 @@ class Exchange:
         if plan.framing is Framing.UNTIL_CLOSE or not self._payload.is_eof():
             # A body that has not been read by now would be taken for the next request.
             self.is_keep_alive = False
-        option = None
+        own = (("X-Request-ID", self.request_id), *added) if self.request_id else added
         if not self.is_keep_alive:
-            option = "close"
+            own = (*own, _CLOSE)
         elif self._is_http_10:
-            option = "keep-alive"
-        head = answer_head(response, plan, Own(self.request_id, option, added))
+            own = (*own, _KEEP_ALIVE)
+        head = answer_head(response, plan, own)
         self.status = response.status
         return head
 

@@ -17,7 +17,6 @@ from edge.answer import UpstreamError, protocol_error
 from edge.context import BodyReader, ProxyContext, ProxyRequest, ProxyResponse
 from edge.errors import EdgeError
 from edge.framing import LAST_CHUNK, BodyPlan, Framing, chunk, plan_request_body, serialize_head
-from edge.names import names_of
 from edge.transport import UpstreamConnection
 
 OK, ABORTED, BROKEN = "ok", "aborted", "broken"
@@ -136,7 +135,7 @@ async def forward(connection: UpstreamConnection, ctx: ProxyContext, timeouts: T
     upload: asyncio.Task[None] | None = None
     try:
         upload = _send(connection, request, upgrade, timeouts)
-        message, payload = await connection.head()
+        message, payload, names = await connection.head()
         if message.code == 101 and message.headers.get("Upgrade", "").lower() != (upgrade or "").lower():
             raise protocol_error("a switch to another protocol than was asked for")
     except BaseException:
@@ -144,12 +143,12 @@ async def forward(connection: UpstreamConnection, ctx: ProxyContext, timeouts: T
             upload.cancel()
         connection.abort()
         raise
-    length_at = names_of(message.raw_headers).length_at
+    length_at = names.length_at
     known_length = None if length_at is None else int(message.raw_headers[length_at][1])
     body = UpstreamBody(connection, payload, upload, known_length)
     if message.code != 101 and not payload.is_eof():
         connection.fail_when_idle(timeouts.idle_s)
-    response = ProxyResponse.received(message, body)
+    response = ProxyResponse.received(message, names, body)
     if message.code == 101:
         response.headers["Upgrade"] = upgrade or ""
         response.upgraded = connection

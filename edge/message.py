@@ -19,6 +19,7 @@ from yarl import URL
 from edge.errors import EdgeError
 from edge.fields import UnreadFields
 from edge.headers import strip_answer_headers
+from edge.names import FieldNames, RawFields
 
 DEFAULT_MAX_CONTENT_BYTES = 1024 * 1024
 _NEVER_ENCODED = -1
@@ -265,7 +266,7 @@ class ProxyResponse:
     the transport's own response object, where it has one.
     """
 
-    __slots__ = ("_headers", "_received", "body", "content", "in_resp", "reason", "status", "upgraded")
+    __slots__ = ("_headers", "_names", "_received", "body", "content", "in_resp", "reason", "status", "upgraded")
 
     def __init__(
         self,
@@ -278,6 +279,7 @@ class ProxyResponse:
         self.status = status
         self._headers = headers
         self._received: RawResponseMessage | None = None
+        self._names: FieldNames | None = None
         self.body = body
         self.reason = reason
         self.in_resp = in_resp
@@ -285,10 +287,11 @@ class ProxyResponse:
         self.upgraded: object | None = None
 
     @classmethod
-    def received(cls, message: RawResponseMessage, body: Body) -> ProxyResponse:
+    def received(cls, message: RawResponseMessage, names: FieldNames, body: Body) -> ProxyResponse:
         """Make an answer of a head that was received and found sound."""
         response = cls(message.code, None, body, message.reason)
         response._received = message
+        response._names = names
         return response
 
     @property
@@ -305,9 +308,11 @@ class ProxyResponse:
         self._headers = headers
 
     @property
-    def unread_fields(self) -> tuple[tuple[bytes, bytes], ...] | None:
+    def unread_fields(self) -> tuple[RawFields, FieldNames] | None:
         """All the fields as they were received, as long as nobody has asked for `headers`; None after that."""
-        return None if self._headers is not None or self._received is None else self._received.raw_headers
+        if self._headers is not None or self._received is None or self._names is None:
+            return None
+        return self._received.raw_headers, self._names
 
     @classmethod
     def of(cls, status: int, headers: Headers | None = None, content: bytes = b"") -> ProxyResponse:

@@ -185,7 +185,10 @@ class UpstreamGroup:
 
         Where checks leave none but ejected ones, those are used: ejection alone never takes an upstream down.
         """
-        usable = [member for member in self._members if member.live.is_usable(now_s)]
+        members = self._members
+        if len(members) == 1 and not tried and members[0].live.is_usable(now_s):
+            return members[0]  # as most upstreams have it: nothing to choose
+        usable = [member for member in members if member.live.is_usable(now_s)]
         if not usable:
             usable = [member for member in self._members if member.live.is_healthy]
         candidates = [member for member in usable if member not in tried] if tried else usable

@@ -85,7 +85,7 @@ async def is_answering(pool: ConnectionPool, settings: HealthCheck, base_path: s
             try:
                 connection.begin("GET", asks_upgrade=False)
                 connection.write(serialize_head(f"GET {base_path}{settings.path} HTTP/1.1", head))
-                message, _ = await connection.head()
+                message, _, _ = await connection.head()
             except BaseException:
                 connection.abort()
                 raise

@@ -70,7 +70,7 @@ async def ask(connection: UpstreamConnection) -> bytes:
     connection.begin("GET", asks_upgrade=False)
     connection.write(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
     connection.fail_after(5.0)
-    _, payload = await connection.head()
+    _, payload, _ = await connection.head()
     body = b""
     while data := await payload.readany():
         body += data
@@ -263,7 +263,7 @@ async def test_a_slow_reader_gets_all_that_came_before_the_end(
         connection = await pool_to(port).acquire()
         connection.begin("GET", asks_upgrade=False)
         connection.write(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
-        _, payload = await connection.head()
+        _, payload, _ = await connection.head()
         size = 0
         while data := await payload.readany():
             size += len(data)

@@ -64,7 +64,7 @@ async def ask(connection: UpstreamConnection, method: str = "GET", *, asks_upgra
     connection.begin(method, asks_upgrade=asks_upgrade)
     connection.write(f"{method} / HTTP/1.1\r\nHost: t\r\n\r\n".encode())
     connection.fail_after(2.0)
-    _, payload = await connection.head()
+    _, payload, _ = await connection.head()
     body = b""
     while data := await payload.readany():
         body += data
@@ -304,7 +304,7 @@ async def test_an_answer_that_stops_arriving_is_a_timeout() -> None:
         connection = await pool.acquire()
         connection.begin("GET", asks_upgrade=False)
         connection.write(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-        _, payload = await connection.head()
+        _, payload, _ = await connection.head()
         connection.fail_when_idle(0.05)
         assert await payload.readany() == b"hel"
         with pytest.raises(UpstreamError) as caught:
