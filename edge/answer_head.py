@@ -6,6 +6,7 @@ concern its own connection; from the moment that a middleware asks for them, the
 
 from __future__ import annotations
 
+from functools import lru_cache
 from http import HTTPStatus
 from itertools import compress
 
@@ -49,11 +50,20 @@ def _passed_on(raw: RawFields, names: FieldNames, status: int, plan: BodyPlan, o
         lines.append(b"Content-Length: %d" % plan.length_bytes)
     if b"date" not in names.kept:
         lines.append(b"Date: " + rfc822_formatted_time().encode())
-    for name, value in own:
-        if name.lower().encode() in names.kept:
-            return None  # ours goes in its place
-        lines.append(f"{name}: {value}".encode())
+    if own:
+        if not names.kept.isdisjoint(map(_lower, own)):
+            return None  # ours goes in the place of the target's
+        lines.append("\r\n".join(map(": ".join, own)).encode())
     return b"\r\n".join(lines)
+
+
+@lru_cache(maxsize=256)
+def _lower_name(name: str) -> bytes:
+    return name.lower().encode()
+
+
+def _lower(field: tuple[str, str]) -> bytes:
+    return _lower_name(field[0])
 
 
 class _StartLines(dict[int, bytes]):

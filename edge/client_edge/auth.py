@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from edge.client_edge.key_cache import KeyCache
@@ -18,6 +19,13 @@ from edge.middleware import ProxyMiddleware
 from store.errors import StoreError
 from store.model import ApiKeyAuth
 from store.secrets import ApiKeyRecord, hash_secret, is_expired, is_same_hash, key_id_of, parse_api_key
+
+
+class Place(NamedTuple):
+    """Where a key is shown: in a header, or in a query parameter."""
+
+    header: str | None
+    query: str | None
 
 
 def require_api_key(
@@ -33,10 +41,11 @@ def require_api_key(
     It sets the identity. EdgeError `unauthorized`, or `store_down` when a key is not known here, the store cannot be
     asked, and no other method finds a valid one.
     """
-    challenge = (("WWW-Authenticate", ", ".join(_challenge(method) for method in methods)),)
+    places = [Place(method.header, method.query) for method in methods]
+    challenge = (("WWW-Authenticate", ", ".join(map(_challenge, places))),)
 
     def check(ctx: ProxyContext) -> Awaitable[None] | None:
-        given = [text for method in methods if (text := _taken(ctx.request, method, keep_credentials)) is not None]
+        given = [text for place in places if (text := _taken(ctx.request, place, keep_credentials)) is not None]
         if not given:
             raise EdgeError("unauthorized", headers=challenge)
         for text in given:  # a key that is known here needs no waiting
@@ -79,37 +88,37 @@ async def _record(tenant: str, given: str, keys: KeyCache) -> ApiKeyRecord | Non
     return record if parsed is not None and record is not None and is_same_hash(parsed.hash, record.hash) else None
 
 
-def _taken(request: ProxyRequest, method: ApiKeyAuth, keep: bool) -> str | None:
-    """Give what was shown by a method, and take it out of what goes to the target unless it is to be kept."""
-    given = _given(request, method)
+def _taken(request: ProxyRequest, place: Place, keep: bool) -> str | None:
+    """Give what was shown in a place, and take it out of what goes to the target unless it is to be kept."""
+    given = _given(request, place)
     if given is not None and not keep:
-        _remove(request, method)
+        _remove(request, place)
     return given
 
 
-def _given(request: ProxyRequest, method: ApiKeyAuth) -> str | None:
-    if method.header is not None:
-        return request.in_req.headers.get(method.header)
+def _given(request: ProxyRequest, place: Place) -> str | None:
+    if place.header is not None:
+        return request.in_req.headers.get(place.header)
     query = request.query_string
-    if not query or method.query is None:
+    if not query or place.query is None:
         return None
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
-        if unquote_plus(name) == method.query:
+        if unquote_plus(name) == place.query:
             return unquote_plus(value)
     return None
 
 
-def _remove(request: ProxyRequest, method: ApiKeyAuth) -> None:
+def _remove(request: ProxyRequest, place: Place) -> None:
     """Take the credential out of what goes to the target; the rest of the query stays byte for byte."""
-    if method.header is not None:
-        request.remove_field(method.header)
+    if place.header is not None:
+        request.remove_field(place.header)
         return
     pairs = request.query_string.split("&")
-    request.query_string = "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != method.query)
+    request.query_string = "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != place.query)
 
 
-def _challenge(method: ApiKeyAuth) -> str:
+def _challenge(place: Place) -> str:
     """Say how to authenticate (RFC 9110 section 11.6.1); the scheme is nobody's standard, but it names the place."""
-    place = f'header="{method.header}"' if method.header is not None else f'query="{method.query}"'
+    place = f'header="{place.header}"' if place.header is not None else f'query="{place.query}"'
     return f"ApiKey {place}"
