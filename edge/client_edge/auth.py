@@ -120,5 +120,5 @@ def _remove(request: ProxyRequest, place: Place) -> None:
 
 def _challenge(place: Place) -> str:
     """Say how to authenticate (RFC 9110 section 11.6.1); the scheme is nobody's standard, but it names the place."""
-    place = f'header="{place.header}"' if place.header is not None else f'query="{place.query}"'
-    return f"ApiKey {place}"
+    where = f'header="{place.header}"' if place.header is not None else f'query="{place.query}"'
+    return f"ApiKey {where}"
