@@ -138,15 +138,15 @@ class Answer:
             return
         if not 100 <= message.code <= 599 or has_controls(message.reason):
             raise protocol_error("a status line that is none")
+        names = names_of(message.raw_headers)
+        fault = answer_fault(message, names, asks_upgrade=self._asks_upgrade)
+        if fault is not None:
+            raise protocol_error(fault)
         if message.code < 200 and message.code != 101:
             self._interim_answers += 1
             if self._interim_answers > MAX_INTERIM_ANSWERS:
                 raise protocol_error("too many interim answers")
             return
-        names = names_of(message.raw_headers)
-        fault = answer_fault(message, names, asks_upgrade=self._asks_upgrade)
-        if fault is not None:
-            raise protocol_error(fault)
         if message.code == 101:
             self._begin_early(tail)
         self.message = message
