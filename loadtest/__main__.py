@@ -9,6 +9,7 @@ MEASUREMENTS = {
     "propagation": "how long from a commit until every worker of a node serves it",
     "bodies": "a gigabyte each way: identical, and in flat memory",
     "lookup": "what a match costs with 10, 1,000 and 100,000 domains",
+    "limits": "what one limit costs a request, counted ahead of requests or one by one",
     "compare": "what a request costs beside nginx, HAProxy, Caddy, Envoy, nginx with Lua, and aiorp",
 }
 PACKAGES = {"compare": "compare.command"}  # those of more than one file, and where theirs begins

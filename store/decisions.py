@@ -22,6 +22,11 @@ class Take(NamedTuple):
     on_store_loss: str = "local"
     cost: int = 1
 
+    @property
+    def shape(self) -> tuple[int, float, int, int]:
+        """What of it says how it is counted, whoever it counts."""
+        return self.units, self.period_s, self.burst, self.cost
+
 
 class LimitState(NamedTuple):
     """Where one limit stands after the decision; `admitted` is this limit's own vote."""

@@ -61,12 +61,25 @@ NOTHING = Grant(0, 0, [])
 class Lease:
     """The units held of one set of limits. Times are seconds of the worker's monotonic clock."""
 
-    __slots__ = ("asked_at_s", "grant", "paces", "refused_until_s", "size", "terms", "units", "until_s", "used")
+    __slots__ = (
+        "_after",
+        "asked_at_s",
+        "grant",
+        "paces",
+        "refused_until_s",
+        "size",
+        "terms",
+        "units",
+        "until_s",
+        "used",
+    )
 
-    def __init__(self, paces: Sequence[Pace]) -> None:
+    def __init__(self, paces: Sequence[Pace], terms: Terms | None = None) -> None:
+        """`terms` are those of these paces, where they are known."""
         self.paces = paces
-        self.terms = terms_of(paces)
+        self.terms = terms or terms_of(paces)
         self.grant = NOTHING
+        self._after: list[Ahead] = []
         self.units = 0
         self.until_s = self.refused_until_s = self.asked_at_s = NEVER_S
         self.size = 1
@@ -101,18 +114,20 @@ class Lease:
     def granted(self, grant: Grant, wanted: int) -> None:
         """Take what Redis granted; when that is less than was wanted, nobody need ask before there is more."""
         self.grant = grant
-        self.units = grant.units
+        self.units = units = grant.units
         self.until_s = self.asked_at_s + self.terms.life_s
-        if grant.units < wanted:
-            left = zip(self._after(), self.paces, strict=True)
-            self.refused_until_s = self.asked_at_s + max(wait_us(each, of) for each, of in left) / US_PER_S
+        pairs = zip(grant.ahead, self.paces, strict=True)
+        self._after = [stepped(self._base(each) if units > 1 else each, of, units) for each, of in pairs]
+        if units < wanted:
+            left = zip(self._after, self.paces, strict=True)
+            self.refused_until_s = self.asked_at_s + max([wait_us(each, of) for each, of in left]) / US_PER_S
 
     def ahead(self, now_s: float) -> list[Ahead]:
         """Tell how far each limit is ahead by now, as far as this worker knows: by what it has spent itself."""
         grant = self.grant
         passed_us = int((now_s - self.asked_at_s) * US_PER_S)
         if not self.units:
-            return [_passed(each, passed_us) for each in self._after()]
+            return [_passed(each, passed_us) for each in self._after] if passed_us else self._after
         spent = grant.units - self.units
         return [stepped(_passed(each, passed_us), of, spent) for each, of in zip(grant.ahead, self.paces, strict=True)]
 
@@ -124,20 +139,17 @@ class Lease:
             return None
         kept = self._kept(grant.units)
         if units == grant.units:
-            return kept, [(grant.now_us + us, part, of.parts) for (us, part), of in self._pairs()]
+            before = zip(grant.ahead, self.paces, strict=True)
+            return kept, [(grant.now_us + us, part, of.parts) for (us, part), of in before]
         return kept, self._kept(grant.units - units)
 
-    def _pairs(self) -> list[tuple[Ahead, Pace]]:
-        return list(zip(self.grant.ahead, self.paces, strict=True))
-
     def _kept(self, units: int) -> list[Arrival]:
-        return [kept_at(self._base(each), of, units, self.grant.now_us) for each, of in self._pairs()]
-
-    def _after(self) -> list[Ahead]:
-        return [stepped(self._base(each), of, self.grant.units) for each, of in self._pairs()]
+        grant = self.grant
+        pairs = zip(grant.ahead, self.paces, strict=True)
+        return [kept_at(self._base(each) if grant.units > 1 else each, of, units, grant.now_us) for each, of in pairs]
 
     def _base(self, ahead: Ahead) -> Ahead:
-        return later(ahead, self.terms.life_us) if self.grant.units > 1 else ahead
+        return later(ahead, self.terms.life_us)
 
 
 def _passed(ahead: Ahead, passed_us: int) -> Ahead:

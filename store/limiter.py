@@ -10,18 +10,38 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from store.breaker import CLOSED, after_failure, may_try
 from store.client import Client
 from store.decisions import Decision, Take, names_of, states_of
 from store.errors import StoreError
-from store.gcra import pace
-from store.lease import Grant, Lease
+from store.gcra import Pace, pace
+from store.lease import Grant, Lease, Terms, terms_of
 from store.local import LocalCounts
 from store.scripts import script
 
 IDLE_S = 1.0
+
+
+Shape = tuple[int, float, int, int]
+
+
+class Plan(NamedTuple):
+    """What limits of some shapes come to, whoever is counted by them."""
+
+    paces: tuple[Pace, ...]
+    terms: Terms
+    arguments: tuple[bytes, ...]
+
+
+@lru_cache(maxsize=4096)
+def plan_of(*shapes: Shape) -> Plan:
+    """Make limits ready, each given by its units, period, burst and cost; ValueError for one that cannot be counted."""
+    paces = tuple(pace(units, period_s, burst, cost) for units, period_s, burst, cost in shapes)
+    terms = terms_of(paces)
+    return Plan(paces, terms, (b"%d" % terms.life_us, *(argument for of in paces for argument in of.arguments)))
 
 
 class Held(Lease):
@@ -30,12 +50,11 @@ class Held(Lease):
     __slots__ = ("arguments", "is_asking", "names", "takes", "tenant", "waiting")
 
     def __init__(self, tenant: str, takes: tuple[Take, ...]) -> None:
-        paces = [pace(take.units, take.period_s, take.burst, take.cost) for take in takes]
-        super().__init__(paces)
+        paces, terms, self.arguments = plan_of(*[take.shape for take in takes])
+        super().__init__(paces, terms)
         self.tenant = tenant
         self.takes = takes
         self.names = names_of(tenant, takes)
-        self.arguments = [b"%d" % self.terms.life_us, *(argument for of in paces for argument in of.arguments)]
         self.waiting: list[asyncio.Future[Decision | None]] = []
         self.is_asking = False
 
@@ -95,9 +114,17 @@ class Limiter:
         decision = self.take_at_once(tenant, takes)
         while decision is None:
             held = self._held.get((tenant, takes))
-            if (held is None or not held.is_asking) and not self._may_ask():
-                return self._local.take(takes, names_of(tenant, takes))
-            decision = await self._asked(held or self._hold(tenant, takes))
+            if held is None or not held.is_asking:
+                if not self._may_ask():
+                    return self._local.take(takes, names_of(tenant, takes))
+                held = held or self._hold(tenant, takes)
+                wanted = held.wanted(self._now(), 1 + len(held.waiting))
+                if wanted == 1:  # in place: a task of its own would cost as much as all the rest
+                    decision = await self._ask(held, wanted, is_for_one=True)
+                    continue
+                held.is_asking = True
+                self._start(self._ask_for_all(held, wanted))
+            decision = await self._told(held)
         return decision
 
     async def aclose(self) -> None:
@@ -119,14 +146,8 @@ class Limiter:
         is_tried, self._breaker = may_try(self._breaker, self._now())
         return is_tried
 
-    async def _asked(self, held: Held) -> Decision | None:
-        """Have Redis asked, together with whoever waits already; None to look again."""
-        if not held.is_asking:
-            wanted = held.wanted(self._now(), 1 + len(held.waiting))
-            if wanted == 1:  # in place: a task of its own would cost as much as all the rest
-                return await self._ask(held, wanted, is_for_one=True)
-            self._start(self._ask_for_all(held, wanted))
-            held.is_asking = True
+    async def _told(self, held: Held) -> Decision | None:
+        """Wait for what becomes of the asking that is under way; None to look again."""
         waiter: asyncio.Future[Decision | None] = asyncio.get_running_loop().create_future()
         held.waiting.append(waiter)
         try:
