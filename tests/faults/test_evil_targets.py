@@ -97,7 +97,8 @@ BREAKS: dict[str, tuple[tuple[Step, ...], tuple[int, str]]] = {
     "a field without an end": ((READ_HEAD, Drip(ok(b"X: " + b"a" * 8 * MIB), 0, 65_536), HANG), PROTOCOL_502),
     "fields without an end": ((READ_HEAD, Drip(ok(*[b"X: " + b"a" * 8000] * 1000), 0, 65_536), HANG), PROTOCOL_502),
     "a control character in an interim answer": (
-        says(b"HTTP/1.1 103 Early Hints\r\nLink:\x01 </a>\r\n\r\n" + ok(b"Content-Length: 2", body=b"ok")), PROTOCOL_502,
+        says(b"HTTP/1.1 103 Early Hints\r\nLink:\x01 </a>\r\n\r\n" + ok(b"Content-Length: 2", body=b"ok")),
+        PROTOCOL_502,
     ),
     "interim answers without an end": (says(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000), PROTOCOL_502),
     "an unasked 101": (says(switch(b"Upgrade: x", b"Connection: Upgrade")), PROTOCOL_502),
