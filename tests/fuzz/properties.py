@@ -37,7 +37,7 @@ async def survives_requests(rig: Rig, attacks: Sequence[Attack]) -> None:
     await rig.settled()
     received = Counter(rig.origin.asked[first:])
     for attack, answers in zip(attacks, heard, strict=True):
-        asked = [each for each in map(_as_asked, read_requests(attack.data)[0]) if each is not None]
+        asked = [each for each in map(_as_asked, read_requests(attack.data, allows_spaces=True)[0]) if each is not None]
         expected.update(asked)
         check_answers(rig, attack, answers)
     if received - expected:
@@ -74,7 +74,7 @@ def _as_asked(request: Request) -> Asked | None:
 
 def check_answers(rig: Rig, attack: Attack, heard: Heard) -> None:
     """Check that each answer is the one to the request in its place."""
-    requests, why = read_requests(attack.data)
+    requests, why = read_requests(attack.data, allows_spaces=True)
     at, place, is_last = 0, 0, False
     while at < len(heard.data):
         request = requests[place] if place < len(requests) else None

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rb"(%s) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])" % _TOKEN)
+# More than one space is for a reader to allow (RFC 9112 section 3), as the edge does; what it writes has one.
+_SPACED_LINE = re.compile(rb"(%s) +([\x21-\x7e\x80-\xff]+) +HTTP/1\.([01])" % _TOKEN)
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2}) [\t\x20-\x7e\x80-\xff]*")
 _FIELD = re.compile(rb"(%s):([\t\x20-\x7e\x80-\xff]*)" % _TOKEN)
 _CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,200})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
@@ -57,10 +59,10 @@ class Answer:
         return [value for each, value in self.fields if each == name]
 
 
-def read_request(data: bytes, at: int = 0) -> Request:
+def read_request(data: bytes, at: int = 0, *, allows_spaces: bool = False) -> Request:
     """Read one request. Raises Malformed, Incomplete."""
     first, fields, at = _read_head(data, at)
-    line = _REQUEST_LINE.fullmatch(first)
+    line = (_SPACED_LINE if allows_spaces else _REQUEST_LINE).fullmatch(first)
     if line is None:
         raise Malformed(f"request line {first!r}")
     body, end = b"", at
@@ -73,13 +75,13 @@ def read_request(data: bytes, at: int = 0) -> Request:
     return Request(line[1].decode(), line[2], int(line[3]), fields, body, end)
 
 
-def read_requests(data: bytes) -> tuple[list[Request], str]:
+def read_requests(data: bytes, *, allows_spaces: bool = False) -> tuple[list[Request], str]:
     """Read all requests of a connection; the second is why there is no more: "end", "incomplete" or "malformed"."""
     requests: list[Request] = []
     at = 0
     while data[at:].strip(b"\r\n"):
         try:
-            requests.append(read_request(data, at))
+            requests.append(read_request(data, at, allows_spaces=allows_spaces))
         except Incomplete:
             return requests, "incomplete"
         except Malformed:
