@@ -39,9 +39,7 @@ def _passed_on(raw: RawFields, names: FieldNames, status: int, plan: BodyPlan, o
     if names.connection_at is not None and raw[names.connection_at][1] not in _PLAIN_OPTIONS:
         return None
     framing, length_at = plan.framing, names.length_at
-    if length_at is not None and (
-        status == 204 if framing is Framing.NONE else raw[length_at][1] != b"%d" % plan.length_bytes
-    ):
+    if length_at is not None and not _keeps_length(raw[length_at][1], status, plan):
         return None
     lines = list(map(_LINE, raw if names.keeps is None else compress(raw, names.keeps)))
     if framing is Framing.CHUNKED:
@@ -53,8 +51,18 @@ def _passed_on(raw: RawFields, names: FieldNames, status: int, plan: BodyPlan, o
     if own:
         if not names.kept.isdisjoint(map(_lower, own)):
             return None  # ours goes in the place of the target's
-        lines.append("\r\n".join(map(": ".join, own)).encode())
+        text = "\r\n".join(map(": ".join, own))
+        if len(text.splitlines()) != len(own) or not text.replace("\r\n", "").isprintable():
+            return None  # what cannot be sent is told of there
+        lines.append(text.encode())
     return b"\r\n".join(lines)
+
+
+def _keeps_length(value: bytes, status: int, plan: BodyPlan) -> bool:
+    """Say whether the target's length can stay: the body's, or with none (HEAD, 304) whatever it says but in a 204."""
+    if plan.framing is Framing.NONE:
+        return status != 204
+    return plan.framing is Framing.SIZED and value == b"%d" % plan.length_bytes
 
 
 @lru_cache(maxsize=256)

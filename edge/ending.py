@@ -50,7 +50,8 @@ class EndingConnection(RequestHandler):
         self._force_close = True
         if self._link is not None:
             sock = self._link.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            if sock is not None:  # by TLS there is none for a moment
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self._link.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -14,6 +14,7 @@ from edge.headers import HOP_BY_HOP
 RawFields = tuple[tuple[bytes, bytes], ...]
 
 MAX_KNOWN = 2048
+MAX_KNOWN_BYTES = 2048
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NAME = itemgetter(0)
 
@@ -41,9 +42,11 @@ def names_of(raw: RawFields) -> FieldNames:
 
 class _Known(dict[tuple[bytes, ...], FieldNames]):
     def __missing__(self, names: tuple[bytes, ...]) -> FieldNames:
-        if len(self) >= MAX_KNOWN:
-            self.clear()  # names are the target's to invent; memory is not
-        known = self[names] = read_names(names)
+        known = read_names(names)
+        if sum(map(len, names)) <= MAX_KNOWN_BYTES:  # names are the target's to invent; memory is not
+            if len(self) >= MAX_KNOWN:
+                self.clear()
+            self[names] = known
         return known
 
 
@@ -53,7 +56,7 @@ _KNOWN = _Known()
 def read_names(names: tuple[bytes, ...]) -> FieldNames:
     """Work the facts out."""
     lower = [name.lower() for name in names]
-    keeps = tuple(name.decode("latin-1") not in HOP_BY_HOP for name in lower)
+    keeps = tuple(name.decode("latin-1").replace("_", "-") not in HOP_BY_HOP for name in lower)
     connections = lower.count(b"connection")
     return FieldNames(
         fault=_fault(names, lower),

@@ -6,6 +6,8 @@ look the fields up costs a fraction of reading them again.
 
 from __future__ import annotations
 
+from itertools import chain
+
 from multidict import CIMultiDict, MultiMapping
 
 from edge.framing import serialize_fields
@@ -13,8 +15,10 @@ from edge.headers import Origin, Pairs, Received, TrustedProxies, anonymous_orig
 
 RawFields = tuple[tuple[bytes, bytes], ...]
 
-MAX_BLOCKS = 8
+MAX_BLOCKS = 4
 MAX_KNOWN = 1024
+MAX_KNOWN_BYTES = 4096
+"""Larger sets are read anew each time: how many are known must not say how much memory they take."""
 
 
 class RepeatedFields:
@@ -59,6 +63,8 @@ class KnownFields:
         repeated = self._known.get(name)
         if repeated is None:
             repeated = RepeatedFields(received, self._trusted)
+            if sum(map(len, chain.from_iterable(raw))) > MAX_KNOWN_BYTES:
+                return repeated
             if len(self._known) >= MAX_KNOWN:
                 del self._known[next(iter(self._known))]
             self._known[name] = repeated

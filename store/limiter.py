@@ -116,6 +116,8 @@ class Limiter:
             held = self._held.get((tenant, takes))
             if held is None or not held.is_asking:
                 if not self._may_ask():
+                    if held is not None:
+                        _wake(held)  # whoever waits behind this one decides for itself, too
                     return self._local.take(takes, names_of(tenant, takes))
                 held = held or self._hold(tenant, takes)
                 wanted = held.wanted(self._now(), 1 + len(held.waiting))
@@ -191,10 +193,10 @@ class Limiter:
             held.is_asking = False
             _wake(held)
             raise
+        held.is_asking = False
         if self._breaker is not CLOSED:
             self._breaker = CLOSED
         held.granted(Grant(reply[0], reply[1], list(zip(reply[2::2], reply[3::2], strict=True))), wanted)
-        held.is_asking = False
         decision = self._decide(held) if is_for_one else None
         self._distribute(held)
         return decision

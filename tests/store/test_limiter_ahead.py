@@ -142,3 +142,18 @@ async def test_a_restarted_redis_that_has_forgotten_its_scripts_is_asked_again(c
         await together(limiter, 20, HOURLY)
         await client.ask("SCRIPT", "FLUSH", is_write=True)
         assert (await limiter.take("acme", [HOURLY._replace(key="other")])).source == "store"
+
+
+async def test_who_waits_behind_a_cancelled_probe_decides_for_itself(own_redis: RedisProcess) -> None:
+    async with a_limiter(own_redis.url) as limiter:
+        own_redis.pause()
+        while not limiter.is_store_lost:
+            await limiter.take("acme", [HOURLY])
+        await until(lambda: not limiter.is_store_lost, 5)
+        waiting = [asyncio.create_task(limiter.take("acme", [HOURLY])) for _ in range(5)]
+        await until(lambda: any(held.waiting for held in limiter._held.values()))
+        waiting[0].cancel()
+        async with asyncio.timeout(5):
+            decisions = await asyncio.gather(*waiting[1:])
+        own_redis.resume()
+        assert {decision.source for decision in decisions} == {"local"}
