@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, inf
 
-from store.gcra import US_PER_S, Ahead, Arrival, Pace, kept_at, later, stepped, wait_us
+from store.gcra import US_PER_S, Ahead, Pace, later, stepped, wait_us
 
 LONGEST_LIFE_S = 0.5
 SHARE = 4
@@ -65,6 +65,7 @@ class Lease:
         "_after",
         "asked_at_s",
         "grant",
+        "last_gap_s",
         "paces",
         "refused_until_s",
         "size",
@@ -82,6 +83,7 @@ class Lease:
         self._after: list[Ahead] = []
         self.units = 0
         self.until_s = self.refused_until_s = self.asked_at_s = NEVER_S
+        self.last_gap_s = inf
         self.size = 1
         self.used = 0
         """How many requests have come since Redis was asked last."""
@@ -97,18 +99,20 @@ class Lease:
     def wanted(self, now_s: float, waiting: int) -> int:
         """Say how many units to ask for: for those who wait, and for who comes while they live, as far as can be told.
 
-        From one asking to the next it at most doubles, because two requests at once do not make a rate.
+        From one asking to the next it at most doubles, and not from a first two close to each other: they make no rate.
         """
         terms = self.terms
         coming = 0
         since_s = now_s - self.asked_at_s
-        if since_s < 2 * terms.life_s:
+        is_hot = waiting > 1 or self.size > 1 or (self.last_gap_s < terms.life_s / 2 and since_s < terms.life_s / 2)
+        if since_s < 2 * terms.life_s and is_hot:
             rate = (self.used + waiting) / max(since_s, 1e-3)
             coming = min(2 * self.size, ceil(rate * terms.life_s * USED_OF_LIFE))
         return max(1, min(terms.most, max(waiting, coming)))
 
     def asked(self, now_s: float, wanted: int) -> None:
         """Note that Redis is asked for so many units now."""
+        self.last_gap_s = now_s - self.asked_at_s
         self.asked_at_s, self.size, self.used, self.units = now_s, wanted, 0, 0
 
     def granted(self, grant: Grant, wanted: int) -> None:
@@ -131,22 +135,13 @@ class Lease:
         spent = grant.units - self.units
         return [stepped(_passed(each, passed_us), of, spent) for each, of in zip(grant.ahead, self.paces, strict=True)]
 
-    def unspent(self) -> tuple[list[Arrival], list[Arrival]] | None:
-        """Give the arrival times that the last taking left, and those to go back to; None when nothing is left."""
-        grant, units = self.grant, self.units
-        self.units = 0
+    def unspent(self) -> tuple[bytes, ...] | None:
+        """Let go of what is left, and give the arguments of lua/give_back.lua; None when there is nothing."""
+        units, self.units = self.units, 0
         if not units:
             return None
-        kept = self._kept(grant.units)
-        if units == grant.units:
-            before = zip(grant.ahead, self.paces, strict=True)
-            return kept, [(grant.now_us + us, part, of.parts) for (us, part), of in before]
-        return kept, self._kept(grant.units - units)
-
-    def _kept(self, units: int) -> list[Arrival]:
-        grant = self.grant
-        pairs = zip(grant.ahead, self.paces, strict=True)
-        return [kept_at(self._base(each) if grant.units > 1 else each, of, units, grant.now_us) for each, of in pairs]
+        moved = [(*stepped((0, 0), of, units), of.parts) for of in self.paces]
+        return b"%d" % self.grant.now_us, *(b"%d" % number for each in moved for number in each)
 
     def _base(self, ahead: Ahead) -> Ahead:
         return later(ahead, self.terms.life_us)

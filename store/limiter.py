@@ -173,14 +173,15 @@ class Limiter:
         await self._ask(held, wanted, is_for_one=False)
 
     async def _ask(self, held: Held, wanted: int, *, is_for_one: bool) -> Decision | None:
-        if held.units:
-            self._give_back(held)
-        now_s = self._now()
         held.is_asking = True
+        now_s = self._now()
+        has_left = self._give_back(held)
         held.asked(now_s, wanted)
         self._renew(held)
         self.calls += 1
         try:
+            if has_left:
+                await asyncio.sleep(0)  # the giving back goes first
             reply = await self._client.run(script("gcra"), held.names, [wanted, *held.arguments], is_write=True)
         except StoreError:
             self._breaker = after_failure(self._breaker, self._now())
@@ -247,12 +248,13 @@ class Limiter:
         if self._held:
             self._timer = asyncio.get_running_loop().call_later(IDLE_S, self._let_go)
 
-    def _give_back(self, held: Held) -> None:
-        unspent = held.unspent()
-        if unspent is None or self._breaker is not CLOSED:
-            return
-        arguments = [b"%d %d %d" % arrival for pair in zip(*unspent, strict=True) for arrival in pair]
+    def _give_back(self, held: Held) -> bool:
+        """Give back what is left, in a task of its own; whether anything is."""
+        arguments = held.unspent()
+        if arguments is None or self._breaker is not CLOSED:
+            return False
         self._start(self._undo(held.names, arguments))
+        return True
 
     async def _undo(self, names: Sequence[str], arguments: Sequence[bytes]) -> None:
         self.calls += 1

@@ -1,6 +1,7 @@
 -- gcra: take some units from several limits at once, from all of them the same number, or from none.
 --
--- KEYS  one per limit: its theoretical arrival time, kept as 'us part parts', that is us + part/parts microseconds
+-- KEYS  one per limit: its theoretical arrival time, kept as 'us part parts', that is us + part/parts microseconds, and
+--       after these when it last did not simply move on from where it was, which give_back wants to know
 -- ARGV  wanted     how many units at most
 --       life us    for how long more than one unit may lie with who takes them before they are spent
 --       then five per limit:
@@ -33,22 +34,22 @@ for i = 1, #KEYS do
   local limit = {
     step_us = tonumber(ARGV[at]), step_part = tonumber(ARGV[at + 1]),
     slack_us = tonumber(ARGV[at + 2]), slack_part = tonumber(ARGV[at + 3]),
-    parts = tonumber(ARGV[at + 4]), us = 0, part = 0,
+    parts = tonumber(ARGV[at + 4]), us = 0, part = 0, set_us = now,
   }
   local kept = redis.call('GET', KEYS[i])
   if kept then
-    local us, part, kept_parts = string.match(kept, '^(%d+) (%d+) (%d+)$')
+    local us, part, kept_parts, set_us = string.match(kept, '^(%d+) (%d+) (%d+) (%d+)$')
     if us then
-      limit.us, limit.part = us - now, tonumber(part)
+      limit.us, limit.part, limit.set_us = us - now, tonumber(part), tonumber(set_us)
       if tonumber(kept_parts) ~= limit.parts then -- the limit was edited: round up, never in the caller's favour
         if limit.part > 0 then limit.us = limit.us + 1 end
-        limit.part = 0
+        limit.part, limit.set_us = 0, now
       end
     end
     if limit.us < 0 then
-      limit.us, limit.part = 0, 0
+      limit.us, limit.part, limit.set_us = 0, 0, now
     elseif limit.us > limit.slack_us or (limit.us == limit.slack_us and limit.part > limit.slack_part) then
-      limit.us, limit.part = limit.slack_us, limit.slack_part -- a smaller burst, or a clock set back: empty, not stuck
+      limit.us, limit.part, limit.set_us = limit.slack_us, limit.slack_part, now -- a smaller burst, or a clock set back
     end
   end
   reply[#reply + 1] = limit.us
@@ -62,7 +63,7 @@ for i = 1, #limits do
   if granted < 2 then break end
   local limit = limits[i]
   limit.base_us, limit.base_part = limit.us, limit.part
-  if limit.us < life then limit.base_us, limit.base_part = life, 0 end
+  if limit.us < life then limit.base_us, limit.base_part, limit.is_put_off = life, 0, true end
   if limit.step_us > 0 then
     granted = math.min(granted, math.max(0, math.floor((limit.slack_us - limit.base_us) / limit.step_us) + 1))
   end
@@ -74,7 +75,7 @@ if granted < 2 then
   granted = 1
   for i = 1, #limits do
     local limit = limits[i]
-    limit.base_us, limit.base_part = limit.us, limit.part
+    limit.base_us, limit.base_part, limit.is_put_off = limit.us, limit.part, false
     if not select(3, moved(limit, limit.us, limit.part, 1)) then granted = 0 end
   end
 end
@@ -83,7 +84,8 @@ if granted > 0 then
   for i = 1, #KEYS do
     local limit = limits[i]
     local us, part = moved(limit, limit.base_us, limit.base_part, granted)
-    redis.call('SET', KEYS[i], string.format('%.0f %.0f %.0f', now + us, part, limit.parts),
+    local set_us = limit.is_put_off and now or limit.set_us
+    redis.call('SET', KEYS[i], string.format('%.0f %.0f %.0f %.0f', now + us, part, limit.parts, set_us),
       'PX', string.format('%.0f', math.floor(us / 1000) + 1))
   end
 end

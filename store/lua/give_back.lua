@@ -1,19 +1,27 @@
--- give_back: undo the taking of units that nobody has spent, where nobody has taken any since.
+-- give_back: move arrival times back by units that were taken and that nobody has spent.
 --
 -- KEYS  one per limit, as in gcra
--- ARGV  two per limit: the arrival time that the taking left, and the one to go back to, both as they are kept
--- Returns  how many limits were set back
--- Atomic because it may only undo the very last taking: with another in between, the arrival time of a limit would be
--- earlier than if the units had never been taken, and more could be spent than the limit allows.
+-- ARGV  taken at us    when they were taken, by this clock
+--       then three per limit: us and part of all these units, and the parts in which they count
+-- Returns  how many limits were moved back
+-- Atomic because it may only be done where the arrival time has simply moved on since. Where it was set anew meanwhile,
+-- because the limit was at rest or edited, it is later than it would be without these units by less than they are, and
+-- to move it back by all of them would let more be spent than the limit allows.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
+local taken_at = tonumber(ARGV[1])
 local count = 0
 for i = 1, #KEYS do
-  if redis.call('GET', KEYS[i]) == ARGV[2 * i - 1] then
-    local left = tonumber(string.match(ARGV[2 * i], '^%d+')) - now
-    if left > 0 then
-      redis.call('SET', KEYS[i], ARGV[2 * i], 'PX', string.format('%.0f', math.floor(left / 1000) + 1))
+  local kept = redis.call('GET', KEYS[i])
+  local us, part, parts, set_us
+  if kept then us, part, parts, set_us = string.match(kept, '^(%d+) (%d+) (%d+) (%d+)$') end
+  if us and parts == ARGV[3 * i + 1] and tonumber(set_us) <= taken_at then
+    us, part = us - ARGV[3 * i - 1], part - ARGV[3 * i]
+    if part < 0 then us, part = us - 1, part + parts end
+    if us > now then
+      redis.call('SET', KEYS[i], string.format('%.0f %.0f %.0f %.0f', us, part, parts, set_us),
+        'PX', string.format('%.0f', math.floor((us - now) / 1000) + 1))
     else
       redis.call('DEL', KEYS[i])
     end

@@ -93,14 +93,30 @@ async def test_what_nobody_spent_is_given_back_when_the_worker_ends(redis_url: s
         assert (await limiter.take("acme", [HOURLY])).states[0].remaining == before - 1
 
 
-async def test_what_somebody_has_taken_from_since_is_not_given_back(redis_url: str) -> None:
+async def test_what_nobody_spent_is_given_back_when_others_have_taken_since(redis_url: str) -> None:
     async with a_limiter(redis_url) as one, a_limiter(redis_url) as other:
         await together(one, 60, HOURLY)
         while not one.drift:
             await one.take("acme", [HOURLY])
+        held = one.drift
         before = (await other.take("acme", [HOURLY])).states[0].remaining
         await one.aclose()
-        assert (await other.take("acme", [HOURLY])).states[0].remaining == before - 1
+        assert (await other.take("acme", [HOURLY])).states[0].remaining == before - 1 + held
+
+
+async def test_what_was_taken_before_a_limit_was_at_rest_is_not_given_back_after(redis_url: str) -> None:
+    fast = Take("fast", "k", 1000, 1.0, 400)
+    async with a_limiter(redis_url) as one, a_limiter(redis_url) as other:
+        await together(one, 60, fast)
+        while not one.drift:
+            await one.take("acme", [fast])
+        await asyncio.sleep(0.5)  # more than all of it: whoever takes next finds it at rest
+        before = (await other.take("acme", [fast])).states[0].remaining
+        assert before == 399
+        for held in list(one._held.values()):
+            one._give_back(held)
+        await asyncio.gather(*one._tasks)
+        assert (await other.take("acme", [fast])).states[0].remaining <= 399
 
 
 async def test_what_is_not_asked_for_any_more_is_let_go_of(redis_url: str) -> None:
