@@ -117,8 +117,8 @@ turns = st.lists(
 @example(  # one unit lies with a worker while another takes the whole burst
     of=pace(200, 1.0, 48), turns=[(0, 0, 3, False), (1, 20_000, 64, False), (0, 0, 1, False)]
 )
-@example(  # one unit is given back after the limit was at rest
-    of=pace(200, 1.0, 48), turns=[(0, 0, 3, False), (1, 120_000, 64, False), (0, 0, 1, True)]
+@example(  # units are given back after the limit was at rest
+    of=pace(200, 1.0, 60), turns=[(0, 0, 17, False), (1, 300_000, 64, False), (0, 0, 20, True)]
 )
 @given(of=limits, turns=turns)
 def test_however_units_are_taken_spent_and_given_back_no_window_has_more_than_burst_plus_rate_times_window(
