@@ -29,11 +29,8 @@ class Terms:
 
     most: int
     life_s: float
-
-    @property
-    def life_us(self) -> int:
-        """The life as Redis is told it."""
-        return int(self.life_s * US_PER_S)
+    most_at_once: int
+    """How many may be taken for requests that wait for them, and so need no life."""
 
 
 def terms_of(paces: Sequence[Pace]) -> Terms:
@@ -43,7 +40,8 @@ def terms_of(paces: Sequence[Pace]) -> Terms:
         step_us, slack_us = of.step[0] + of.step[1] / of.parts, of.slack[0] + of.slack[1] / of.parts
         most = min(most, int(slack_us / SHARE / step_us) if of.parts < MAX_PARTS else 1)
         life_s = min(life_s, slack_us / SHARE / US_PER_S)
-    return Terms(max(1, most), life_s)
+    most_at_once = MAX_UNITS if all(of.parts < MAX_PARTS for of in paces) else 1
+    return Terms(max(1, most), life_s, most_at_once)
 
 
 @dataclass(slots=True)
@@ -66,6 +64,7 @@ class Lease:
         "asked_at_s",
         "grant",
         "last_gap_s",
+        "life_s",
         "paces",
         "refused_until_s",
         "size",
@@ -84,6 +83,7 @@ class Lease:
         self.units = 0
         self.until_s = self.refused_until_s = self.asked_at_s = NEVER_S
         self.last_gap_s = inf
+        self.life_s = 0.0
         self.size = 1
         self.used = 0
         """How many requests have come since Redis was asked last."""
@@ -96,22 +96,36 @@ class Lease:
             return True
         return False
 
-    def wanted(self, now_s: float, waiting: int) -> int:
-        """Say how many units to ask for: for those who wait, and for who comes while they live, as far as can be told.
+    def spend_at_once(self) -> bool:
+        """Spend a unit of those that have just come, for a request that has waited for them."""
+        if not self.units:
+            return False
+        self.units -= 1
+        self.used += 1
+        return True
+
+    def wanted(self, now_s: float, waiting: int) -> tuple[int, float]:
+        """Say how many units to ask for, and for how long they should live.
+
+        For those who wait, and for who comes while they live, as far as can be told. When more wait than may be taken
+        ahead they are for those alone, and live for nobody else.
 
         From one asking to the next it at most doubles, and not from a first two close to each other: they make no rate.
         """
         terms = self.terms
+        if waiting > terms.most:
+            return min(waiting, terms.most_at_once), 0.0
         coming = 0
         since_s = now_s - self.asked_at_s
         is_hot = waiting > 1 or self.size > 1 or (self.last_gap_s < terms.life_s / 2 and since_s < terms.life_s / 2)
         if since_s < 2 * terms.life_s and is_hot:
             rate = (self.used + waiting) / max(since_s, 1e-3)
             coming = min(2 * self.size, ceil(rate * terms.life_s * USED_OF_LIFE))
-        return max(1, min(terms.most, max(waiting, coming)))
+        return max(1, min(terms.most, max(waiting, coming))), terms.life_s
 
-    def asked(self, now_s: float, wanted: int) -> None:
-        """Note that Redis is asked for so many units now."""
+    def asked(self, now_s: float, wanted: int, life_s: float) -> None:
+        """Note that Redis is asked for so many units now, with such a life."""
+        self.life_s = life_s
         self.last_gap_s = now_s - self.asked_at_s
         self.asked_at_s, self.size, self.used, self.units = now_s, wanted, 0, 0
 
@@ -119,7 +133,7 @@ class Lease:
         """Take what Redis granted; when that is less than was wanted, nobody need ask before there is more."""
         self.grant = grant
         self.units = units = grant.units
-        self.until_s = self.asked_at_s + self.terms.life_s
+        self.until_s = self.asked_at_s + self.life_s
         pairs = zip(grant.ahead, self.paces, strict=True)
         self._after = [stepped(self._base(each) if units > 1 else each, of, units) for each, of in pairs]
         if units < wanted:
@@ -144,7 +158,12 @@ class Lease:
         return b"%d" % self.grant.now_us, *(b"%d" % number for each in moved for number in each)
 
     def _base(self, ahead: Ahead) -> Ahead:
-        return later(ahead, self.terms.life_us)
+        return later(ahead, self.life_us)
+
+    @property
+    def life_us(self) -> int:
+        """The life of what was asked for last, as Redis is told it."""
+        return int(self.life_s * US_PER_S)
 
 
 def _passed(ahead: Ahead, passed_us: int) -> Ahead:

@@ -23,9 +23,13 @@ from store.local import LocalCounts
 from store.scripts import script
 
 IDLE_S = 1.0
+LONGEST_WAIT_S = 0.05
+"""Who has waited for so long for others' asking does not begin one."""
 
 
 Shape = tuple[int, float, int, int]
+Asking = tuple[int, float]
+"""How many units, and for how long they live."""
 
 
 class Plan(NamedTuple):
@@ -41,7 +45,7 @@ def plan_of(*shapes: Shape) -> Plan:
     """Make limits ready, each given by its units, period, burst and cost; ValueError for one that cannot be counted."""
     paces = tuple(pace(units, period_s, burst, cost) for units, period_s, burst, cost in shapes)
     terms = terms_of(paces)
-    return Plan(paces, terms, (b"%d" % terms.life_us, *(argument for of in paces for argument in of.arguments)))
+    return Plan(paces, terms, tuple(argument for of in paces for argument in of.arguments))
 
 
 class Held(Lease):
@@ -112,20 +116,21 @@ class Limiter:
         if not takes:
             return Decision(True, (), 0.0, "store")
         decision = self.take_at_once(tenant, takes)
+        due_s = self._now() + LONGEST_WAIT_S
         while decision is None:
             held = self._held.get((tenant, takes))
             if held is None or not held.is_asking:
-                if not self._may_ask():
+                if self._now() > due_s or not self._may_ask():
                     if held is not None:
                         _wake(held)  # whoever waits behind this one decides for itself, too
                     return self._local.take(takes, names_of(tenant, takes))
                 held = held or self._hold(tenant, takes)
-                wanted = held.wanted(self._now(), 1 + len(held.waiting))
-                if wanted == 1:  # in place: a task of its own would cost as much as all the rest
-                    decision = await self._ask(held, wanted, is_for_one=True)
+                asking = held.wanted(self._now(), 1 + len(held.waiting))
+                if asking[0] == 1:  # in place: a task of its own would cost as much as all the rest
+                    decision = await self._ask(held, asking, is_for_one=True)
                     continue
                 held.is_asking = True
-                self._start(self._ask_for_all(held, wanted))
+                self._start(self._ask_for_all(held, asking))
             decision = await self._told(held)
         return decision
 
@@ -168,21 +173,26 @@ class Limiter:
                 _wake(held)
             elif decision.admitted and decision.source == "store":
                 held.units += 1
+                if held.grant.units == 1 or not held.life_s:
+                    self._give_back(held)  # it was to be spent at once, and would be spent later
 
-    async def _ask_for_all(self, held: Held, wanted: int) -> None:
-        await self._ask(held, wanted, is_for_one=False)
+    async def _ask_for_all(self, held: Held, asking: Asking) -> None:
+        await self._ask(held, asking, is_for_one=False)
 
-    async def _ask(self, held: Held, wanted: int, *, is_for_one: bool) -> Decision | None:
+    async def _ask(self, held: Held, asking: Asking, *, is_for_one: bool) -> Decision | None:
         held.is_asking = True
         now_s = self._now()
         has_left = self._give_back(held)
-        held.asked(now_s, wanted)
+        wanted, life_s = asking
+        held.asked(now_s, wanted, life_s)
         self._renew(held)
         self.calls += 1
         try:
             if has_left:
                 await asyncio.sleep(0)  # the giving back goes first
-            reply = await self._client.run(script("gcra"), held.names, [wanted, *held.arguments], is_write=True)
+            reply = await self._client.run(
+                script("gcra"), held.names, [wanted, held.life_us, *held.arguments], is_write=True
+            )
         except StoreError:
             self._breaker = after_failure(self._breaker, self._now())
             held.is_asking = False
@@ -200,11 +210,13 @@ class Limiter:
         held.granted(Grant(reply[0], reply[1], list(zip(reply[2::2], reply[3::2], strict=True))), wanted)
         decision = self._decide(held) if is_for_one else None
         self._distribute(held)
+        if not held.life_s:
+            self._give_back(held)
         return decision
 
     def _decide(self, held: Held) -> Decision | None:
         now_s = held.asked_at_s
-        if held.spend(now_s):
+        if held.spend_at_once():
             return _decided(held, now_s, is_taken=True)
         return _decided(held, now_s, is_taken=False) if now_s < held.refused_until_s else None
 

@@ -35,8 +35,8 @@ def test_what_may_be_taken_ahead_is_a_part_of_the_burst(paces: list[Pace], most:
 def test_a_key_that_is_asked_for_now_and_then_is_counted_one_by_one() -> None:
     lease = Lease([HUNDRED])
     for now_s in (0.0, 10.0, 11.0, 60.0):
-        assert lease.wanted(now_s, waiting=1) == 1
-        lease.asked(now_s, 1)
+        assert lease.wanted(now_s, waiting=1)[0] == 1
+        lease.asked(now_s, 1, lease.terms.life_s)
         lease.granted(Grant(1, int(now_s * 1e6), [(0, 0)]), 1)
         assert lease.spend(now_s)
         assert not lease.spend(now_s)
@@ -45,23 +45,24 @@ def test_a_key_that_is_asked_for_now_and_then_is_counted_one_by_one() -> None:
 def test_for_a_key_that_comes_often_ever_more_is_asked_up_to_what_is_used_while_it_lives() -> None:
     lease, now_s, sizes = Lease([HUNDRED]), 100.0, []
     for _ in range(8):
-        wanted = lease.wanted(now_s, waiting=1)
+        wanted, life_s = lease.wanted(now_s, waiting=1)
         sizes.append(wanted)
-        lease.asked(now_s, wanted)
+        lease.asked(now_s, wanted, life_s)
         lease.granted(Grant(wanted, 0, [(0, 0)]), wanted)
         while lease.spend(now_s):
             now_s += 0.01  # a hundred a second
     assert sizes == [1, 1, 2, 4, 8, 16, 32, 39]
 
 
-def test_who_waits_is_asked_for_at_once_as_far_as_the_terms_go() -> None:
-    assert Lease([HUNDRED]).wanted(0.0, waiting=17) == 17
-    assert Lease([HUNDRED]).wanted(0.0, waiting=1000) == 50
+def test_who_waits_is_asked_for_at_once_and_beyond_the_terms_for_nobody_else() -> None:
+    assert Lease([HUNDRED]).wanted(0.0, waiting=17) == (17, LONGEST_LIFE_S)
+    assert Lease([HUNDRED]).wanted(0.0, waiting=1000) == (1000, 0.0)
+    assert Lease([HUNDRED]).wanted(0.0, waiting=5000) == (MAX_UNITS, 0.0)
 
 
 def test_units_are_not_spent_after_their_life() -> None:
     lease = Lease([HUNDRED])
-    lease.asked(10.0, 5)
+    lease.asked(10.0, 5, lease.terms.life_s)
     lease.granted(Grant(5, 0, [(0, 0)]), 5)
     assert lease.spend(10.499)
     assert not lease.spend(10.5)
@@ -70,17 +71,17 @@ def test_units_are_not_spent_after_their_life() -> None:
 
 def test_with_less_than_was_wanted_nobody_asks_again_before_there_is_more() -> None:
     lease = Lease([pace(100, 1.0, 200)])
-    lease.asked(50.0, 4)
+    lease.asked(50.0, 4, lease.terms.life_s)
     lease.granted(Grant(0, 10**12, [(2_000_000, 0)]), 4)  # all of its two seconds are used up
     assert lease.refused_until_s == pytest.approx(50.01)
-    lease.asked(51.0, 4)
+    lease.asked(51.0, 4, lease.terms.life_s)
     lease.granted(Grant(2, 10**12, [(1_975_000, 0)]), 4)  # to 1.995 s; one more fits when 5 ms have passed
     assert lease.refused_until_s == pytest.approx(51.005)
 
 
 def test_where_a_limit_stands_is_told_by_what_has_been_spent() -> None:
     lease = Lease([HUNDRED])
-    lease.asked(50.0, 4)
+    lease.asked(50.0, 4, lease.terms.life_s)
     lease.granted(Grant(4, 10**12, [(500_000, 0)]), 4)
     lease.spend(50.0)
     assert lease.ahead(50.0) == [(510_000, 0)]
@@ -90,7 +91,7 @@ def test_where_a_limit_stands_is_told_by_what_has_been_spent() -> None:
 
 def test_what_is_left_is_given_back_once() -> None:
     lease = Lease([HUNDRED, pace(3, 1.0, 30)])
-    lease.asked(50.0, 4)
+    lease.asked(50.0, 4, lease.terms.life_s)
     lease.granted(Grant(4, 10**12, [(0, 0), (0, 0)]), 4)
     lease.spend(50.0)
     lease.spend(50.0)
@@ -163,9 +164,9 @@ def serve(lease: Lease, limit: Kept, now_us: int, spent_at: list[int]) -> None:
     """Let one request come to one worker; the clock of each worker is its own."""
     now_s = now_us / 1e6 + id(lease) % 3600
     if not lease.spend(now_s):
-        wanted = lease.wanted(now_s, waiting=1)
-        lease.asked(now_s, wanted)
-        granted, ahead = limit.take(now_us, wanted, lease.terms.life_us)
+        wanted, life_s = lease.wanted(now_s, waiting=1)
+        lease.asked(now_s, wanted, life_s)
+        granted, ahead = limit.take(now_us, wanted, lease.life_us)
         lease.granted(Grant(granted, now_us, ahead), wanted)
         if not lease.spend(now_s):
             return

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest
 
 from store.client import Client, connect
 from store.decisions import Decision, Take
@@ -173,3 +176,46 @@ async def test_who_waits_behind_a_cancelled_probe_decides_for_itself(own_redis: 
             decisions = await asyncio.gather(*waiting[1:])
         own_redis.resume()
         assert {decision.source for decision in decisions} == {"local"}
+
+
+@asynccontextmanager
+async def far_away(url: str, delay_s: float) -> AsyncIterator[str]:
+    """Put a Redis behind a line on which each piece takes so long each way."""
+    host, port = urlsplit(url).hostname, urlsplit(url).port
+    loop = asyncio.get_running_loop()
+    ends: list[asyncio.StreamWriter] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            loop.call_later(delay_s, writer.write, data)
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(host, port)
+        ends.extend((writer, back))
+        await asyncio.gather(relay(reader, back), relay(there, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    finally:
+        server.close()
+        for end in ends:
+            end.close()
+            await end.wait_closed()
+
+
+@pytest.mark.parametrize(("units", "burst"), [(1000, 1), (1000, 20), (100, 20)])
+async def test_however_far_redis_is_and_however_many_come_nobody_waits_for_the_others_in_a_row(
+    redis_url: str, units: int, burst: int
+) -> None:
+    take = Take("slow", "k", units, 1.0, burst)
+    async with far_away(redis_url, 0.015) as url, a_limiter(url) as limiter:
+        loop = asyncio.get_running_loop()
+
+        async def timed() -> float:
+            began_s = loop.time()
+            await limiter.take("acme", [take])
+            return loop.time() - began_s
+
+        waits_s = await asyncio.gather(*(timed() for _ in range(300)))
+        assert max(waits_s) < 0.3  # two or three askings of 30 ms, on a machine that is busy; in a row it is seconds
