@@ -119,19 +119,14 @@ class Limiter:
         due_s = self._now() + LONGEST_WAIT_S
         while decision is None:
             held = self._held.get((tenant, takes))
-            if held is None or not held.is_asking:
-                if self._now() > due_s or not self._may_ask():
-                    if held is not None:
-                        _wake(held)  # whoever waits behind this one decides for itself, too
-                    return self._local.take(takes, names_of(tenant, takes))
-                held = held or self._hold(tenant, takes)
-                asking = held.wanted(self._now(), 1 + len(held.waiting))
-                if asking[0] == 1:  # in place: a task of its own would cost as much as all the rest
-                    decision = await self._ask(held, asking, is_for_one=True)
-                    continue
-                held.is_asking = True
-                self._start(self._ask_for_all(held, asking))
-            decision = await self._told(held)
+            if held is not None and held.is_asking:
+                decision = await self._told(held)
+            elif self._now() <= due_s and self._may_ask():
+                decision = await self._asked(held or self._hold(tenant, takes))
+            else:
+                if held is not None:
+                    _wake(held)  # whoever waits behind this one decides for itself, too
+                return self._local.take(takes, names_of(tenant, takes))
         return decision
 
     async def aclose(self) -> None:
@@ -152,6 +147,15 @@ class Limiter:
             return True
         is_tried, self._breaker = may_try(self._breaker, self._now())
         return is_tried
+
+    async def _asked(self, held: Held) -> Decision | None:
+        """Have Redis asked, for this request and for those that wait; None to look again."""
+        asking = held.wanted(self._now(), 1 + len(held.waiting))
+        if asking[0] == 1:  # in place: a task of its own would cost as much as all the rest
+            return await self._ask(held, asking, is_for_one=True)
+        held.is_asking = True
+        self._start(self._ask_for_all(held, asking))
+        return await self._told(held)
 
     async def _told(self, held: Held) -> Decision | None:
         """Wait for what becomes of the asking that is under way; None to look again."""
