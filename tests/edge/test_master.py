@@ -45,9 +45,10 @@ class RunningNode:
     async def who(self) -> int:
         """Connect and return the process that answers."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        pid = int(await reader.read())
-        writer.close()
-        return pid
+        try:
+            return int(await reader.read())
+        finally:
+            writer.close()
 
 
 @asynccontextmanager

@@ -13,7 +13,11 @@ import socket
 import sys
 import time
 
+import uvloop
+
 from edge.channel import Orders, Report, decode_question, encode_report, open_channel, read_orders
+
+ACCEPTED_S = 0.1
 
 
 async def run(link: socket.socket, orders: Orders) -> None:
@@ -26,8 +30,7 @@ async def run(link: socket.socket, orders: Orders) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, (lambda: None) if act == "linger" else stop.set)
-    for fd in orders.listen_fds:
-        await asyncio.start_server(answer, sock=socket.socket(fileno=fd))
+    servers = [await asyncio.start_server(answer, sock=socket.socket(fileno=fd)) for fd in orders.listen_fds]
 
     def report(state: str, asked: int = 0) -> bytes:
         samples = {"portico_connections_total": 10.0, "portico_connections_open": 1.0}
@@ -52,6 +55,9 @@ async def run(link: socket.socket, orders: Orders) -> None:
         line.cancel()
     writer.write(report("draining"))
     await writer.drain()
+    for server in servers:
+        server.close()
+    await asyncio.sleep(ACCEPTED_S)  # who has been accepted is answered, as by a real worker
 
 
 async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,4 +67,4 @@ async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
 
 if __name__ == "__main__":
     channel = socket.socket(fileno=int(sys.argv[1]))
-    asyncio.run(run(channel, read_orders(channel)))
+    uvloop.run(run(channel, read_orders(channel)))
