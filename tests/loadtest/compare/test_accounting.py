@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -38,10 +39,10 @@ def test_a_process_that_has_ended_is_said_to_have() -> None:
 
 def test_the_work_of_a_child_that_has_ended_still_counts() -> None:
     before = cost_now(os.getpid())
-    working = "import time\nwhile time.process_time() < 0.1: pass"
+    working = "import time\nwhile time.process_time() < 0.3: pass"
     subprocess.run([sys.executable, "-c", working], check=True)
     after = cost_now(os.getpid())
-    assert after.cpu_s - before.cpu_s >= 0.09
+    assert after.cpu_s - before.cpu_s > 0.25  # it is counted in hundredths
     assert after.resident_bytes > PAGE_BYTES
 
 
@@ -53,5 +54,7 @@ def test_a_machine_is_busy_with_all_but_idling_and_waiting_for_disks() -> None:
 
 def test_bystanders_keep_no_more_cores_busy_than_there_are() -> None:
     bystanders = Bystanders()
-    sum(range(1_000_000))
+    until_s = time.monotonic() + 0.3  # it is counted in hundredths
+    while time.monotonic() < until_s:
+        pass
     assert 0 <= bystanders.cores() <= (os.cpu_count() or 1) + 1
