@@ -14,9 +14,9 @@ from aiohttp.helpers import rfc822_formatted_time
 
 from edge.errors import EdgeError, Fields
 from edge.framing import BodyPlan, Framing, serialize_head
-from edge.headers import PLAIN_OPTIONS
+from edge.headers import PLAIN_OPTIONS, RawFields
 from edge.message import ProxyResponse
-from edge.names import FieldNames, RawFields
+from edge.names import FieldNames
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _PLAIN_OPTIONS = frozenset(option.encode() for option in PLAIN_OPTIONS)
@@ -29,7 +29,7 @@ def answer_head(response: ProxyResponse, plan: BodyPlan, own: Fields) -> bytes:
     block = None if unread is None else _passed_on(*unread, response.status, plan, own)
     if block is None:
         return _of_mapping(response, plan, own)
-    return b"%b%b\r\n\r\n" % (_START_LINES[response.status], block)
+    return b"%b\r\n%b\r\n\r\n" % (_start_line(response.status).encode(), block)
 
 
 def _passed_on(raw: RawFields, names: FieldNames, status: int, plan: BodyPlan, own: Fields) -> bytes | None:
@@ -74,16 +74,9 @@ def _lower(field: tuple[str, str]) -> bytes:
     return _lower_name(field[0])
 
 
-class _StartLines(dict[int, bytes]):
-    def __missing__(self, status: int) -> bytes:
-        return _start_line(status).encode() + b"\r\n"
-
-
+@lru_cache(maxsize=1024)
 def _start_line(status: int) -> str:
     return f"HTTP/1.1 {status} {_PHRASES.get(status, '')}"
-
-
-_START_LINES = _StartLines({status: _start_line(status).encode() + b"\r\n" for status in _PHRASES})
 
 
 def _of_mapping(response: ProxyResponse, plan: BodyPlan, own: Fields) -> bytes:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler
 
 from edge.census import Census, ConnectionLimits
 from edge.deadlines import HeadDeadline, WriteDeadline
@@ -45,7 +44,7 @@ class Room(Protocol):
     is_draining: bool
 
     @property
-    def connections(self) -> Sequence[RequestHandler]: ...
+    def open_connections(self) -> int: ...
 
 
 class ClientConnection(ParsingConnection):
@@ -90,13 +89,9 @@ class ClientConnection(ParsingConnection):
             while not self._force_close and await self._serve_next():
                 self._await_next_request()
         except ConnectionError:
-            self.force_close()
-        except asyncio.CancelledError:
-            self.force_close()
-            raise
+            pass  # the client is gone
         except Exception:
             log.exception("a connection's loop failed")
-            self.force_close()
         finally:
             self._task_handler = None
             self.force_close()
@@ -277,7 +272,7 @@ class ClientConnection(ParsingConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peername = transport.get_extra_info("peername")
         self.peer = peername[0] if isinstance(peername, tuple) else None
-        subscriber = self._server.census.admit(self.peer, len(self._server.connections))
+        subscriber = self._server.census.admit(self.peer, self._server.open_connections)
         if subscriber is None:
             transport.close()
             self._manager = None  # as after `connection_lost`: nothing has begun that would have to end

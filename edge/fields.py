@@ -1,7 +1,7 @@
 """The fields that a target is sent, left as bytes until somebody looks at them.
 
-A client mostly repeats its fields, so what they come to is kept with its connection (`repeated.py`), as the bytes that
-go out; a request adds its identifiers and its route. Whoever only removes a field need not look at them either.
+A client mostly repeats its fields, so what they come to is kept (`repeated.py`), as the bytes that go out; a request
+adds its identifiers and its route. Whoever only removes a field need not look at them either.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from edge.headers import REQUEST_ID, ROUTE, TENANT, TRACEPARENT, Pairs
 from edge.repeated import RepeatedFields
 
 Identifiers = tuple[str, str]
-Names = tuple[str, str]
 
 
 class RouteFields:
@@ -39,7 +38,7 @@ class UnreadFields:
         self._identifiers = identifiers
         self._route = route
         self._removed: tuple[str, ...] = ()
-        self._added = b""
+        self._added: Pairs = []
 
     def remove(self, name: str) -> None:
         """Leave a field of the client's out; not one of the edge's own."""
@@ -47,7 +46,7 @@ class UnreadFields:
 
     def add(self, name: str, value: str) -> None:
         """Add a field that the client cannot have sent, because its name is the edge's; of visible ASCII."""
-        self._added += f"{name}: {value}\r\n".encode("ascii")
+        self._added.append((name, value))
 
     def opened(self) -> CIMultiDict[str]:
         """Make the mapping of them."""
@@ -55,17 +54,12 @@ class UnreadFields:
         out = CIMultiDict(self._repeated.lasting(self._received))
         for name in self._removed:
             out.popall(name, None)
-        out.extend([(REQUEST_ID, request_id), (TRACEPARENT, traceparent), *self._route.pairs])
-        out.extend(_pairs(self._added))
+        out.extend([(REQUEST_ID, request_id), (TRACEPARENT, traceparent), *self._route.pairs, *self._added])
         return out
 
     def serialized(self) -> bytes:
         """Write them, each with its line's end."""
         request_id, traceparent = self._identifiers
         own = f"{REQUEST_ID}: {request_id}\r\n{TRACEPARENT}: {traceparent}\r\n".encode("ascii")
-        return self._repeated.block(self._received, self._removed) + own + self._route.block + self._added
-
-
-def _pairs(block: bytes) -> Pairs:
-    lines = block.decode("ascii").split("\r\n")[:-1]
-    return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+        added = "".join([f"{name}: {value}\r\n" for name, value in self._added]).encode("ascii")
+        return self._repeated.block(self._received, self._removed) + own + self._route.block + added

@@ -90,6 +90,8 @@ _TRACEPARENT_FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Pairs = list[tuple[str, str]]
+RawFields = tuple[tuple[bytes, bytes], ...]
+"""A head's fields as they came."""
 Fields = MultiMapping[str] | Mapping[str, str]
 
 

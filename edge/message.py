@@ -18,8 +18,8 @@ from yarl import URL
 
 from edge.errors import EdgeError
 from edge.fields import UnreadFields
-from edge.headers import strip_answer_headers
-from edge.names import FieldNames, RawFields
+from edge.headers import RawFields, strip_answer_headers
+from edge.names import FieldNames
 
 DEFAULT_MAX_CONTENT_BYTES = 1024 * 1024
 _NEVER_ENCODED = -1

@@ -105,16 +105,12 @@ class Step:
             if next(result, _OVER) is not _OVER:
                 suspended.append(result)
             return None
-        return None if result is None else _awaitable(self.call, result)
-
-
-def _awaitable(call: ProxyMiddleware, result: Any) -> Awaitable[Any]:
-    if not inspect.isawaitable(result):
-        raise TypeError(
-            f"{call!r} gave {type(result).__name__}; a function that makes a generator of another "
-            "middleware says so with functools.wraps"
-        )
-    return result
+        if result is not None and not inspect.isawaitable(result):
+            raise TypeError(
+                f"{self.call!r} gave {type(result).__name__}; a function that makes a generator of another "
+                "middleware says so with functools.wraps"
+            )
+        return result
 
 
 async def _open(agen: AsyncGenerator[Any, Any], suspended: list[Suspended]) -> None:
@@ -139,7 +135,7 @@ _OVER = object()
 class Chain:
     """The middlewares of one handler, compiled once: immutable, and shared by all requests."""
 
-    __slots__ = ("_has_generators", "_in_a_row", "_phases")
+    __slots__ = ("_has_generators", "_phases")
 
     def __init__(self, defs: Iterable[ProxyMiddlewareDef] = ()) -> None:
         by_phase = groupby(sorted(defs, key=attrgetter("phase")), key=attrgetter("phase"))
@@ -149,10 +145,6 @@ class Chain:
         self._has_generators = any(
             step.kind in (Kind.ASYNC_GENERATOR, Kind.GENERATOR) for phase in self._phases for step in phase
         )
-
-        # One middleware in each phase and nothing to resume, as most routes have it: no more than calls in a row.
-        is_simple = not self._has_generators and all(len(phase) == 1 for phase in self._phases)
-        self._in_a_row = tuple(phase[0].call for phase in self._phases) if is_simple else None
 
     @property
     def is_empty(self) -> bool:
@@ -164,9 +156,6 @@ class Chain:
 
         `entered` gets what is to be resumed, of a phase that fails as well.
         """
-        if self._in_a_row is not None:
-            await _run_in_a_row(self._in_a_row, ctx, send)
-            return
         entered: list[list[Suspended]] = []
         try:
             for phase in self._phases:
@@ -188,20 +177,6 @@ class Chain:
         else:
             if self._has_generators:
                 await _go_out(ctx, entered, None)
-
-
-async def _run_in_a_row(calls: tuple[ProxyMiddleware, ...], ctx: ProxyContext, send: Send) -> None:
-    try:
-        for call in calls:
-            waiting = call(ctx)
-            if waiting is not None:
-                await _awaitable(call, waiting)
-            if ctx.has_response:
-                return
-        await send(ctx)
-    except BaseException as error:
-        ctx.error = error
-        raise
 
 
 async def _go_out(ctx: ProxyContext, entered: list[list[Suspended]], cancelled: BaseException | None) -> None:

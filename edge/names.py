@@ -9,9 +9,7 @@ import re
 from operator import itemgetter
 from typing import NamedTuple
 
-from edge.headers import HOP_BY_HOP
-
-RawFields = tuple[tuple[bytes, bytes], ...]
+from edge.headers import HOP_BY_HOP, RawFields
 
 MAX_KNOWN = 2048
 MAX_KNOWN_BYTES = 2048

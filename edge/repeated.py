@@ -11,9 +11,7 @@ from itertools import chain
 from multidict import CIMultiDict, MultiMapping
 
 from edge.framing import serialize_fields
-from edge.headers import Origin, Pairs, Received, TrustedProxies, anonymous_origin_of, lasting_fields
-
-RawFields = tuple[tuple[bytes, bytes], ...]
+from edge.headers import Origin, Pairs, RawFields, Received, TrustedProxies, anonymous_origin_of, lasting_fields
 
 MAX_BLOCKS = 4
 MAX_KNOWN = 1024
@@ -45,7 +43,7 @@ class RepeatedFields:
             for name in removed:
                 fields.popall(name, None)
             if len(self._blocks) >= MAX_BLOCKS:
-                self._blocks.clear()  # a connection may go through all of a tenant's routes
+                self._blocks.clear()  # a client may go through all of a tenant's routes
             block = self._blocks[removed] = serialize_fields(fields)
         return block
 

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from edge.connection import ClientConnection
 from edge.context import ProxyContext, ProxyRequest, ProxyResponse
-from edge.errors import EdgeError
+from edge.errors import EdgeError, Fields
 from edge.exchange import Exchange
 from edge.fields import RouteFields, UnreadFields
 from edge.head import read_target
@@ -95,8 +95,7 @@ class EdgeService:
             if response.upgraded is None:
                 await exchange.respond(response, ctx.answer_fields)
             else:
-                exchange.switch_protocols(response, ctx.answer_fields)
-                await self._run_tunnel(connection, exchange, response)
+                await self._run_tunnel(connection, exchange, response, ctx.answer_fields)
         except EdgeError as error:
             served.error = error
             await exchange.refuse(error, _added(served))
@@ -115,12 +114,15 @@ class EdgeService:
                 served.ctx.run_deferred()
             self._observe(served)
 
-    async def _run_tunnel(self, connection: ClientConnection, exchange: Exchange, response: ProxyResponse) -> None:
-        """Pass bytes both ways until one side ends."""
+    async def _run_tunnel(
+        self, connection: ClientConnection, exchange: Exchange, response: ProxyResponse, added: Fields
+    ) -> None:
+        """Pass the target's 101 on, then bytes both ways until one side ends."""
         upstream = response.upgraded
         assert isinstance(upstream, UpstreamConnection)
         tunnel = Tunnel(connection, upstream, self._tunnel_idle_timeout_s)
         try:
+            exchange.switch_protocols(response, added)
             upstream.start_tunnel(tunnel)
             await connection.run_tunnel(tunnel)
         finally:
@@ -129,7 +131,7 @@ class EdgeService:
             exchange.bytes_sent += tunnel.bytes_from_upstream
 
 
-def _added(served: Served) -> tuple[tuple[str, str], ...]:
+def _added(served: Served) -> Fields:
     return () if served.ctx is None else served.ctx.answer_fields
 
 

@@ -44,6 +44,11 @@ class EdgeServer(web.Server):
         """Make the protocol of one new connection, as `loop.create_server` asks."""
         return ClientConnection(self, loop=self._loop, **self._kwargs)
 
+    @property
+    def open_connections(self) -> int:
+        """How many there are."""
+        return len(self._connections)
+
     async def drain(self, grace_s: float) -> None:
         """Bring every connection to its end: what is under way within `grace_s`, and cut what is left.
 

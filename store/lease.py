@@ -2,7 +2,8 @@
 
 A key that is asked for often has its units fetched several at once, about as many as are spent while they live, so that
 most requests cost no call. A key that is asked for now and then is counted call by call, exactly. Units are never spent
-after their life, on which lua/gcra.lua relies; the clock is this worker's own, and counts from before the asking.
+after their life, on which lua/gcra.lua relies, but by those who waited for them; the clock is this worker's own, and
+counts from before the asking.
 """
 
 from __future__ import annotations
@@ -129,14 +130,14 @@ class Lease:
         self.last_gap_s = now_s - self.asked_at_s
         self.asked_at_s, self.size, self.used, self.units = now_s, wanted, 0, 0
 
-    def granted(self, grant: Grant, wanted: int) -> None:
+    def granted(self, grant: Grant) -> None:
         """Take what Redis granted; when that is less than was wanted, nobody need ask before there is more."""
         self.grant = grant
         self.units = units = grant.units
         self.until_s = self.asked_at_s + self.life_s
         pairs = zip(grant.ahead, self.paces, strict=True)
         self._after = [stepped(self._base(each) if units > 1 else each, of, units) for each, of in pairs]
-        if units < wanted:
+        if units < self.size:
             left = zip(self._after, self.paces, strict=True)
             self.refused_until_s = self.asked_at_s + max([wait_us(each, of) for each, of in left]) / US_PER_S
 

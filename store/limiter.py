@@ -108,8 +108,9 @@ class Limiter:
         return None
 
     async def take(self, tenant: str, takes: Sequence[Take]) -> Decision:
-        """Take one from every limit, or none of them; never raises for a lost store, never waits more than 50 ms.
+        """Take one from every limit, or none of them; never raises for a lost store.
 
+        It waits for one asking of Redis, its own or that of others, of 50 ms at most; now and then for a second.
         Raises ValueError for a limit that cannot be counted (see `gcra.pace`).
         """
         takes = tuple(takes)
@@ -211,7 +212,7 @@ class Limiter:
         held.is_asking = False
         if self._breaker is not CLOSED:
             self._breaker = CLOSED
-        held.granted(Grant(reply[0], reply[1], list(zip(reply[2::2], reply[3::2], strict=True))), wanted)
+        held.granted(Grant(reply[0], reply[1], list(zip(reply[2::2], reply[3::2], strict=True))))
         decision = self._decide(held) if is_for_one else None
         self._distribute(held)
         if not held.life_s:

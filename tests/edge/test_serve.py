@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 
 from edge.compiler import Entry
 from edge.context import ProxyContext
 from edge.errors import EdgeError
+from edge.exchange import Exchange
 from edge.fields import RouteFields
 from edge.headers import TrustedProxies
 from edge.message import ProxyResponse
@@ -23,6 +25,8 @@ from edge.router import DomainTable, DynamicRouter, TableRow
 from edge.serve import EdgeService, Served
 from edge.server import EdgeServer
 from edge.tables import UNCONDITIONAL
+from edge.telemetry.counters import UpstreamCounters
+from edge.transport import UpstreamConnection
 from store.model import PathPattern
 from tests.fakes.edges import Answer
 from tests.fakes.waiting import until
@@ -154,3 +158,43 @@ async def test_an_unknown_host_is_noted_without_a_context() -> None:
     assert (answer.status, json.loads(answer.body)["error"]) == (421, "unknown_host")
     assert seen[0].ctx is None
     assert seen[0].error is not None
+
+
+class Recorded:
+    """A body that remembers that it was given up."""
+
+    known_length: int | None = None
+
+    def __init__(self) -> None:
+        self.is_aborted = False
+
+    def whole(self) -> bytes | None:
+        return None
+
+    async def read(self) -> bytes:
+        return b""
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    async def release(self) -> None:
+        self.abort()
+
+
+async def test_a_client_that_is_gone_when_its_target_switches_protocols_leaves_no_connection_behind() -> None:
+    body = Recorded()
+
+    def switch(ctx: ProxyContext) -> None:
+        response = ProxyResponse(101, CIMultiDict(), body)
+        loop = asyncio.get_running_loop()
+        response.upgraded = UpstreamConnection(loop, lambda _: None, UpstreamCounters())
+        ctx.response = response
+        assert isinstance(ctx.request.in_req, Exchange)
+        ctx.request.in_req._sink.abort()  # the client goes at the very last moment
+
+    async with serving(switch) as (port, seen):
+        with pytest.raises(ConnectionResetError):
+            await ask_raw(port)
+        await until(lambda: bool(seen))
+    assert seen[0].is_client_gone
+    assert body.is_aborted

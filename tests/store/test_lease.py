@@ -37,7 +37,7 @@ def test_a_key_that_is_asked_for_now_and_then_is_counted_one_by_one() -> None:
     for now_s in (0.0, 10.0, 11.0, 60.0):
         assert lease.wanted(now_s, waiting=1)[0] == 1
         lease.asked(now_s, 1, lease.terms.life_s)
-        lease.granted(Grant(1, int(now_s * 1e6), [(0, 0)]), 1)
+        lease.granted(Grant(1, int(now_s * 1e6), [(0, 0)]))
         assert lease.spend(now_s)
         assert not lease.spend(now_s)
 
@@ -48,7 +48,7 @@ def test_for_a_key_that_comes_often_ever_more_is_asked_up_to_what_is_used_while_
         wanted, life_s = lease.wanted(now_s, waiting=1)
         sizes.append(wanted)
         lease.asked(now_s, wanted, life_s)
-        lease.granted(Grant(wanted, 0, [(0, 0)]), wanted)
+        lease.granted(Grant(wanted, 0, [(0, 0)]))
         while lease.spend(now_s):
             now_s += 0.01  # a hundred a second
     assert sizes == [1, 1, 2, 4, 8, 16, 32, 39]
@@ -63,7 +63,7 @@ def test_who_waits_is_asked_for_at_once_and_beyond_the_terms_for_nobody_else() -
 def test_units_are_not_spent_after_their_life() -> None:
     lease = Lease([HUNDRED])
     lease.asked(10.0, 5, lease.terms.life_s)
-    lease.granted(Grant(5, 0, [(0, 0)]), 5)
+    lease.granted(Grant(5, 0, [(0, 0)]))
     assert lease.spend(10.499)
     assert not lease.spend(10.5)
     assert lease.units == 4
@@ -72,17 +72,17 @@ def test_units_are_not_spent_after_their_life() -> None:
 def test_with_less_than_was_wanted_nobody_asks_again_before_there_is_more() -> None:
     lease = Lease([pace(100, 1.0, 200)])
     lease.asked(50.0, 4, lease.terms.life_s)
-    lease.granted(Grant(0, 10**12, [(2_000_000, 0)]), 4)  # all of its two seconds are used up
+    lease.granted(Grant(0, 10**12, [(2_000_000, 0)]))  # all of its two seconds are used up
     assert lease.refused_until_s == pytest.approx(50.01)
     lease.asked(51.0, 4, lease.terms.life_s)
-    lease.granted(Grant(2, 10**12, [(1_975_000, 0)]), 4)  # to 1.995 s; one more fits when 5 ms have passed
+    lease.granted(Grant(2, 10**12, [(1_975_000, 0)]))  # to 1.995 s; one more fits when 5 ms have passed
     assert lease.refused_until_s == pytest.approx(51.005)
 
 
 def test_where_a_limit_stands_is_told_by_what_has_been_spent() -> None:
     lease = Lease([HUNDRED])
     lease.asked(50.0, 4, lease.terms.life_s)
-    lease.granted(Grant(4, 10**12, [(500_000, 0)]), 4)
+    lease.granted(Grant(4, 10**12, [(500_000, 0)]))
     lease.spend(50.0)
     assert lease.ahead(50.0) == [(510_000, 0)]
     lease.spend(50.1)
@@ -92,7 +92,7 @@ def test_where_a_limit_stands_is_told_by_what_has_been_spent() -> None:
 def test_what_is_left_is_given_back_once() -> None:
     lease = Lease([HUNDRED, pace(3, 1.0, 30)])
     lease.asked(50.0, 4, lease.terms.life_s)
-    lease.granted(Grant(4, 10**12, [(0, 0), (0, 0)]), 4)
+    lease.granted(Grant(4, 10**12, [(0, 0), (0, 0)]))
     lease.spend(50.0)
     lease.spend(50.0)
     assert lease.unspent() == (b"1000000000000", b"20000", b"0", b"1", b"666666", b"2", b"3")
@@ -167,7 +167,7 @@ def serve(lease: Lease, limit: Kept, now_us: int, spent_at: list[int]) -> None:
         wanted, life_s = lease.wanted(now_s, waiting=1)
         lease.asked(now_s, wanted, life_s)
         granted, ahead = limit.take(now_us, wanted, lease.life_us)
-        lease.granted(Grant(granted, now_us, ahead), wanted)
+        lease.granted(Grant(granted, now_us, ahead))
         if not lease.spend(now_s):
             return
     spent_at.append(now_us)
