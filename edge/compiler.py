@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from edge.client_edge.admission import limit_body, refuse_upgrades
-from edge.client_edge.auth import require_api_key
+from edge.client_edge.api_key import ApiKeyMethod
+from edge.client_edge.auth import AuthMethod, require_any
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.limits import NamedLimit, take_limits
 from edge.context import ProxyContext
@@ -24,7 +25,8 @@ from edge.telemetry.counters import Counters
 from edge.upstreams.group import SplitTransport, UpstreamGroup
 from edge.upstreams.live import LiveTargets
 from store.limiter import Limiter
-from store.model import HeaderOps, Route, TenantDocument
+from store.model import ApiKeyAuth, HeaderOps, Route, TenantDocument
+from store.model import AuthMethod as Declared
 
 # One middleware in each phase: those at the client's edge depend on each other, and two in one phase would be gathered,
 # at two tasks for each request.
@@ -127,9 +129,8 @@ def _middlewares(document: TenantDocument, route: Route, parts: Parts) -> Iterat
     if not route.websocket or route.max_body_bytes is not None:
         yield ProxyMiddlewareDef(ADMISSION, _admission(route))
     if route.auth:
-        methods = [document.auth[name] for name in route.auth]
-        check = require_api_key(tenant, methods, parts.keys, keep_credentials=route.keep_credentials)
-        yield ProxyMiddlewareDef(AUTH, check)
+        methods = [_auth_method(tenant, document.auth[name], parts) for name in route.auth]
+        yield ProxyMiddlewareDef(AUTH, require_any(methods, keep_credentials=route.keep_credentials))
     if route.limits:
         limits = [NamedLimit(name, document.limits[name]) for name in route.limits]
         yield ProxyMiddlewareDef(LIMITS, take_limits(tenant, route.name, limits, parts.limiter, parts.counters))
@@ -137,6 +138,14 @@ def _middlewares(document: TenantDocument, route: Route, parts: Parts) -> Iterat
         yield ProxyMiddlewareDef(REQUEST_RULES, change_request(route.headers.request))
     if route.headers.response != _NO_OPS:
         yield ProxyMiddlewareDef(ANSWER_RULES, change_response(route.headers.response))
+
+
+def _auth_method(tenant: str, declared: Declared, parts: Parts) -> AuthMethod:
+    match declared:
+        case ApiKeyAuth():
+            return ApiKeyMethod(tenant, declared, parts.keys)
+        case _:
+            raise ValueError(f"{declared.type} is not supported yet")
 
 
 def _admission(route: Route) -> ProxyMiddleware:

@@ -39,6 +39,10 @@ class Identity:
     key_id: str | None = None
     kind: str = "api_key"
     scopes: tuple[str, ...] = ()
+    claims: Mapping[str, Any] | None = None
+    """What an issuer says of the caller."""
+    fields: tuple[tuple[str, str], ...] = ()
+    """What a trusted service says of the caller, for the target; the client's own of these names are gone."""
 
 
 class SessionCell:
@@ -156,12 +160,13 @@ class ProxyContext:
         before, self._identity = self._identity, identity
         request = self.request
         unread = request.unread_fields
-        if unread is not None and before is None and identity is not None:
+        if unread is not None and before is None and identity is not None and not identity.fields:
             unread.add(SUBJECT, field_value(identity.subject))  # the client's own has gone already
             return
         request.headers.popall(SUBJECT, None)
         if identity is not None:
             request.headers[SUBJECT] = field_value(identity.subject)
+            request.headers.update(identity.fields)
 
     @property
     def session_factory(self) -> SessionFactory:

@@ -66,6 +66,7 @@ ERRORS: Mapping[str, ErrorKind] = MappingProxyType(
         "no_target": ErrorKind(503, "upstream", retry_safe=True),
         "overloaded": ErrorKind(503, "edge", retry_safe=True),
         "store_down": ErrorKind(503, "store", retry_safe=True),
+        "auth_unavailable": ErrorKind(503, "upstream", retry_safe=True),
         "upstream_timeout": ErrorKind(504, "upstream"),
     }
 )

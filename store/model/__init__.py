@@ -1,10 +1,11 @@
 """The tenant's document: frozen models, parsed once, for both planes."""
 
-from store.model.access import ApiKeyAuth, By, RateLimit
+from store.model.auth import ApiKeyAuth, AuthMethod, BasicAuth, ForwardAuth, JwtAuth, SessionAuth
 from store.model.conflicts import rank
 from store.model.document import dump_document, parse_document, read_document
 from store.model.faults import DocumentError, Fault, did_you_mean
 from store.model.hosts import is_mask, mask_matches, normalise_host, parent_masks
+from store.model.limits import By, RateLimit
 from store.model.paths import PathKind, PathPattern, Segment, SegmentKind
 from store.model.routes import HeaderOps, HeaderRules, Match, Route, RouteRewrite, SplitShare
 from store.model.schema import document_json_schema
@@ -14,14 +15,18 @@ from store.model.upstreams import Balance, HealthCheck, Retry, Target, Upstream
 
 __all__ = [
     "ApiKeyAuth",
+    "AuthMethod",
     "Balance",
+    "BasicAuth",
     "By",
     "DocumentError",
     "Domain",
     "Fault",
+    "ForwardAuth",
     "HeaderOps",
     "HeaderRules",
     "HealthCheck",
+    "JwtAuth",
     "Match",
     "PathKind",
     "PathPattern",
@@ -31,6 +36,7 @@ __all__ = [
     "RouteRewrite",
     "Segment",
     "SegmentKind",
+    "SessionAuth",
     "SplitShare",
     "Target",
     "TenantDocument",

@@ -10,12 +10,13 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from store.model.access import ApiKeyAuth, RateLimit
+from store.model.auth import ApiKeyAuth, AuthMethod, ForwardAuth, JwtAuth
 from store.model.conflicts import MAX_FAULTS as MAX_CONFLICTS
 from store.model.conflicts import find_conflicts
 from store.model.drafts import Draft, Sketch
 from store.model.faults import Found, Loc
 from store.model.fields import is_reserved_for_answers, is_reserved_for_requests
+from store.model.limits import RateLimit
 from store.model.regexes import compile_regex
 from store.model.routes import HeaderOps, Route, RouteRewrite
 from store.model.upstreams import Upstream
@@ -63,12 +64,23 @@ def _upstream(place: Loc, sketch: Sketch[Upstream]) -> Iterator[Found]:
         yield Found((*place, "health", "timeout"), "is longer than the interval")
 
 
-def _auth(place: Loc, sketch: Sketch[ApiKeyAuth]) -> Iterator[Found]:
-    header = sketch.part.header_field
-    if header is not None and sketch.part.query is not None:
+def _auth(place: Loc, sketch: Sketch[AuthMethod]) -> Iterator[Found]:
+    method = sketch.part
+    if isinstance(method, ApiKeyAuth) and method.header_field is not None and method.query is not None:
         yield Found(place, "a key comes in a header or in the query: name one of them")
-    if header is not None and (is_reserved_for_requests(header) or header.lower() == "host"):
-        yield Found((*place, "header"), f"{header} has a meaning of its own: no key can come in it")
+    for step, name in _credential_fields(method):
+        if is_reserved_for_requests(name) or name.lower() == "host":
+            yield Found((*place, *step), f"{name} has a meaning of its own: no credential can come in it")
+
+
+def _credential_fields(method: AuthMethod) -> Iterator[tuple[Loc, str]]:
+    """Give the fields, by their place in the method, that it takes for itself."""
+    if isinstance(method, ApiKeyAuth) and method.header_field is not None:
+        yield ("header",), method.header_field
+    elif isinstance(method, JwtAuth) and method.header is not None:
+        yield ("header",), method.header
+    elif isinstance(method, ForwardAuth):
+        yield from ((("copy_headers", at), name) for at, name in enumerate(method.copy_headers))
 
 
 def _target(place: Loc, sketch: Sketch[Route]) -> Iterator[Found]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from store.model.access import ApiKeyAuth, RateLimit
+from store.model.auth import ApiKeyAuth, AuthMethod, BasicAuth, ForwardAuth, JwtAuth, SessionAuth, auth_part
+from store.model.limits import RateLimit
 from store.model.parts import Part
 from store.model.routes import Route
 from store.model.tenant import Domain, TenantDocument
@@ -21,6 +22,10 @@ _STAND_INS: Mapping[type[Part], Mapping[str, Any]] = {
     Domain: {},
     Upstream: {"targets": ["http://localhost"]},
     ApiKeyAuth: {"type": "api_key"},
+    JwtAuth: {"type": "jwt", "issuer": "?", "audience": "?", "jwks_url": "https://localhost"},
+    SessionAuth: {"type": "session"},
+    ForwardAuth: {"type": "forward", "url": "https://localhost"},
+    BasicAuth: {"type": "basic", "users": {"?": "?"}},
     RateLimit: {"rate": "1/s", "by": "ip"},
     Route: {"name": "unnamed", "path": "/"},
 }
@@ -44,7 +49,7 @@ class Draft:
 
     domains: Mapping[int, Domain]
     upstreams: Mapping[str, Sketch[Upstream]]
-    auth: Mapping[str, Sketch[ApiKeyAuth]]
+    auth: Mapping[str, Sketch[AuthMethod]]
     limits: Mapping[str, Sketch[RateLimit]]
     routes: Mapping[int, Sketch[Route]]
 
@@ -65,17 +70,17 @@ class Draft:
         domains = _listed(raw.get("domains"), Domain)
         return cls(
             domains={at: sketch.part for at, sketch in domains.items()},
-            upstreams=_named(raw.get("upstreams"), Upstream),
-            auth=_named(raw.get("auth"), ApiKeyAuth),
-            limits=_named(raw.get("limits"), RateLimit),
+            upstreams=_named(raw.get("upstreams"), lambda _: Upstream),
+            auth=_named(raw.get("auth"), auth_part),
+            limits=_named(raw.get("limits"), lambda _: RateLimit),
             routes=_listed(raw.get("routes"), Route),
         )
 
 
-def _named(section: object, part: type[P]) -> dict[str, Sketch[P]]:
+def _named(section: object, part_of: Callable[[object], type[P]]) -> dict[str, Sketch[P]]:
     if not isinstance(section, Mapping):
         return {}
-    sketches = ((name, _sketch(value, part)) for name, value in section.items() if isinstance(name, str))
+    sketches = ((name, _sketch(value, part_of(value))) for name, value in section.items() if isinstance(name, str))
     return {name: sketch for name, sketch in sketches if sketch is not None}
 
 

@@ -23,7 +23,7 @@ def document_json_schema() -> dict[str, Any]:
 
 
 def _plain(node: Any) -> Any:
-    """Leave out what pydantic says of Python: null for what is left out, titles, and defaults in the models' terms."""
+    """Leave out what pydantic says of Python: titles, discriminators, null for what is left out, its defaults."""
     if isinstance(node, list):
         return [_plain(each) for each in node]
     if not isinstance(node, dict):
@@ -47,4 +47,4 @@ def _of_property(key: str, value: Any) -> Any:
 
 
 def _is_noise(key: str, value: Any) -> bool:
-    return key == "title" or (key == "default" and (value is None or isinstance(value, dict)))
+    return key in ("title", "discriminator") or (key == "default" and (value is None or isinstance(value, dict)))

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, StrictStr, StringConstraints
 
-from store.model.access import ApiKeyAuth, RateLimit
+from store.model.auth import AnyAuth
 from store.model.fields import check_line
+from store.model.limits import RateLimit
 from store.model.parts import DomainName, Given, Name, Part, Shorthand
 from store.model.routes import Route
 from store.model.upstreams import Upstream
@@ -31,6 +32,6 @@ class TenantDocument(Part):
     enabled: StrictBool = True
     domains: tuple[Annotated[Domain, Shorthand("host")], ...] = Field(default=(), max_length=MAX_ENTRIES["domains"])
     upstreams: dict[Name, Upstream] = Field(default={}, max_length=MAX_ENTRIES["upstreams"])
-    auth: dict[Name, ApiKeyAuth] = Field(default={}, max_length=MAX_ENTRIES["auth"])
+    auth: dict[Name, AnyAuth] = Field(default={}, max_length=MAX_ENTRIES["auth"])
     limits: dict[Name, RateLimit] = Field(default={}, max_length=MAX_ENTRIES["limits"])
     routes: tuple[Route, ...] = Field(default=(), max_length=MAX_ENTRIES["routes"])

@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from store.model.access import ApiKeyAuth, RateLimit
+from store.model.auth import AUTH_TYPES, auth_part
 from store.model.faults import Found, Loc
+from store.model.limits import RateLimit
 from store.model.parts import NAME_FORM, Part, spelling_of
 from store.model.routes import HeaderOps, HeaderRules, Match, Route, RouteRewrite, SplitShare
 from store.model.tenant import Domain, TenantDocument
@@ -27,7 +28,6 @@ _PARTS: Mapping[Loc, type[Part]] = {
     ("upstreams", "*", "targets", "*"): Target,
     ("upstreams", "*", "health"): HealthCheck,
     ("upstreams", "*", "retry"): Retry,
-    ("auth", "*"): ApiKeyAuth,
     ("limits", "*"): RateLimit,
     ("routes", "*"): Route,
     ("routes", "*", "match"): Match,
@@ -59,6 +59,9 @@ _WORDS = {
     "too_long": "has more than {max_length} entries",
     "value_error": "{error}",
     "literal_error": "expected {expected}",
+    "union_tag_not_found": "is required",
+    "union_tag_invalid": "expected {expected_tags}",
+    "model_attributes_type": "expected a mapping",
 }
 _IMPOSSIBLE = "cannot stand here"
 
@@ -75,10 +78,13 @@ def found_by(error: ValidationError, raw: object) -> Iterator[Found]:
 
 def _found(error: ErrorDetails, raw: object) -> Found:
     kind, value = error["type"], error["input"]
-    is_key = error["loc"][-1:] == (_KEY,) and not _holds(raw, error["loc"])
-    loc = error["loc"][:-1] if is_key else error["loc"]
+    place = _written(error["loc"])
+    is_key = place[-1:] == (_KEY,) and not _holds(raw, place)
+    loc = place[:-1] if is_key else place
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        return _unknown_type((*loc, "type"), error)
     if kind == "extra_forbidden":
-        part = _PARTS.get(tuple(_general(loc[:-1])))
+        part = _part_at(loc[:-1], raw)
         return Found(loc, "unknown field", str(loc[-1]), spelling_of(part) if part else ())
     if is_key and kind != "value_error":
         return Found(loc, f"is no name: expected {NAME_FORM}")
@@ -88,13 +94,32 @@ def _found(error: ErrorDetails, raw: object) -> Found:
     return Found(loc, _message(kind, value, error))
 
 
+def _written(loc: Loc) -> Loc:
+    """Leave out which of the auth methods' parts was tried, which pydantic puts after a method's name."""
+    return (*loc[:2], *loc[3:]) if loc[:1] == ("auth",) and len(loc) > 2 and loc[2] in AUTH_TYPES else loc
+
+
+def _unknown_type(loc: Loc, error: ErrorDetails) -> Found:
+    if error["type"] == "union_tag_not_found":
+        return Found(loc, "is required")
+    written = error["input"]["type"]
+    return Found(loc, _message(error["type"], written, error), str(written), tuple(AUTH_TYPES))
+
+
+def _part_at(loc: Loc, raw: object) -> type[Part] | None:
+    """Give the part that stands at a place of the raw document."""
+    if len(loc) == 2 and loc[0] == "auth":
+        return auth_part(raw["auth"][loc[1]]) if isinstance(raw, Mapping) else None
+    return _PARTS.get(tuple(_general(loc)))
+
+
 def _message(kind: str, value: object, error: ErrorDetails) -> str:
     if kind == "string_pattern_mismatch":
         return f"expected {_SLUG if error['loc'] == ('tenant',) else NAME_FORM}"
     words = _filled(kind, error)
     if value is None and words.startswith("expected"):
         return f"is empty; {words}"
-    if isinstance(value, bool | int | float) and kind in ("string_type", "literal_error"):
+    if isinstance(value, bool | int | float) and kind in ("string_type", "literal_error", "union_tag_invalid"):
         return f"{words}: put it in quotes"
     return words
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from edge.client_edge.auth import require_api_key
+from edge.client_edge.api_key import ApiKeyMethod
+from edge.client_edge.auth import require_any
 from edge.client_edge.key_cache import KeyCache
 from edge.context import ProxyContext, ProxyRequest
 from edge.errors import EdgeError
@@ -51,7 +52,8 @@ async def check(
     ctx: ProxyContext, keys: Keys | KeyCache, methods: Sequence[ApiKeyAuth] = (BY_HEADER,), *, keep: bool = False
 ) -> ProxyContext:
     cache = keys if isinstance(keys, KeyCache) else KeyCache(keys.lookup)
-    waiting = require_api_key("acme", methods, cache, keep_credentials=keep, now_s=lambda: NOW_S)(ctx)
+    compiled = [ApiKeyMethod("acme", method, cache, lambda: NOW_S) for method in methods]
+    waiting = require_any(compiled, keep_credentials=keep)(ctx)
     if waiting is not None:
         await waiting
     return ctx

@@ -43,9 +43,9 @@ def splits(*shares: tuple[str, int], **fields: Any) -> dict[str, Any]:
         (document(auth={"keys": {"type": "api_key", "header": "X", "query": "y"}}),
          ["auth.keys: a key comes in a header or in the query: name one of them"]),
         (document(auth={"keys": {"type": "api_key", "header": "Host"}}),
-         ["auth.keys.header: Host has a meaning of its own: no key can come in it"]),
+         ["auth.keys.header: Host has a meaning of its own: no credential can come in it"]),
         (document(auth={"keys": {"type": "api_key", "header": "transfer_encoding"}}),
-         ["auth.keys.header: transfer_encoding has a meaning of its own: no key can come in it"]),
+         ["auth.keys.header: transfer_encoding has a meaning of its own: no credential can come in it"]),
         # where a route's requests go
         (document(routes=[{"name": "api", "path": "/"}]), ["routes[0].upstream: is required, or split"]),
         (document(routes=[{"name": "api", "path": "/", "split": []}]), ["routes[0].upstream: is required, or split"]),

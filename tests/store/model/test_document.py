@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from store.model import (
+    ApiKeyAuth,
     DocumentError,
     TenantDocument,
     dump_document,
@@ -109,6 +110,7 @@ def test_every_field_of_the_contracts_example_is_parsed() -> None:
     assert (health.healthy_after, health.unhealthy_after) == (2, 3)
     assert (shop.retry.attempts, set[str](shop.retry.on)) == (1, {"connect", "reset", "502", "503", "504"})
     keys, per_key, per_ip = parsed.auth["keys"], parsed.limits["per-key"], parsed.limits["per-ip"]
+    assert isinstance(keys, ApiKeyAuth)
     assert (keys.type, keys.header, keys.query) == ("api_key", "X-API-Key", None)
     assert (per_key.count, per_key.period_s, per_key.burst, per_key.by.kind) == (100, 1.0, 200, "key")
     assert (per_ip.count, per_ip.period_s, per_ip.burst, per_ip.on_store_loss) == (600, 60.0, 600, "local")

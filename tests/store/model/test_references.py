@@ -50,7 +50,7 @@ def test_what_is_declared_but_wrong_is_not_missing_as_well() -> None:
     raw["routes"][0]["limits"] = ["per-ip"]
     assert faults_in(raw) == [
         "upstreams.shop: is empty; expected a mapping",
-        "auth.keys.type: expected 'api_key': put it in quotes",
+        "auth.keys.type: expected 'api_key', 'jwt', 'session', 'forward', 'basic': put it in quotes",
         "limits.per-ip: expected a mapping",
     ]
 

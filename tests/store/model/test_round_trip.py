@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -254,7 +255,7 @@ JSON = st.recursive(
 @st.composite
 def damaged(draw: st.DrawFn) -> dict[str, Any]:
     """A good document with one to four of its places made into something else."""
-    raw = draw(documents())
+    raw = copy.deepcopy(draw(documents()))  # parts of it are constants of the strategies
     for _ in range(draw(st.integers(1, 4))):
         place: Any = raw
         while place:

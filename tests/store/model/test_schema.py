@@ -28,6 +28,7 @@ _ASSERTIONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "enum": lambda options, value: value in options,
     "const": lambda only, value: value == only,
     "anyOf": lambda choices, value: any(takes(choice, value) for choice in choices),
+    "oneOf": lambda choices, value: sum(takes(choice, value) for choice in choices) == 1,
     "$ref": lambda ref, value: takes(SCHEMA["$defs"][ref.removeprefix("#/$defs/")], value),
     "required": lambda names, value: not isinstance(value, dict) or set(names) <= set(value),
     "items": lambda each, value: not isinstance(value, list) or all(takes(each, item) for item in value),

@@ -28,7 +28,9 @@ def test_what_comes_later_is_refused_by_its_place(raw: dict[str, Any], lines: li
 
 
 def test_a_type_that_no_version_has_is_a_wrong_value() -> None:
-    assert faults_in({"tenant": "acme", "auth": {"a": {"type": "kerberos"}}}) == ["auth.a.type: expected 'api_key'"]
+    assert faults_in({"tenant": "acme", "auth": {"a": {"type": "kerberos"}}}) == [
+        "auth.a.type: expected 'api_key', 'jwt', 'session', 'forward', 'basic'"
+    ]
 
 
 @pytest.mark.parametrize("section", [None, 5, [], {}, {"a": None}, {"a": 5}, {5: {"type": "jwt"}}, {"a": {"type": []}}])

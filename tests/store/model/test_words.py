@@ -123,7 +123,8 @@ def test_an_unknown_field_is_named_with_what_it_may_be_meant_for(raw: dict[str, 
         (with_route(split=[{"upstream": "shop"}], upstream="shop"), "routes[0].split[0].weight: is required"),
         (document(limits={"per-key": {"by": "ip"}}), "limits.per-key.rate: is required"),
         (document(auth={"keys": {}}), "auth.keys.type: is required"),
-        (document(auth={"keys": {"type": "apikey"}}), "auth.keys.type: expected 'api_key'"),
+        (document(auth={"keys": {"type": "apikey"}}),
+         "auth.keys.type: expected 'api_key', 'jwt', 'session', 'forward', 'basic'; did you mean 'api_key'?"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_told_from_a_right_one_in_plain_words(raw: dict[Any, Any], line: str) -> None:

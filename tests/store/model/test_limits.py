@@ -1,4 +1,4 @@
-"""store/model/access.py: who may call, and how often."""
+"""store/model/limits.py: how often may be called."""
 
 from __future__ import annotations
 
@@ -7,26 +7,12 @@ from typing import Any
 import pytest
 
 from store.model import parse_document
-from store.model.access import ApiKeyAuth, RateLimit
+from store.model.limits import RateLimit
 from tests.store.model.documents import document, faults_in
-
-
-def auth(**fields: Any) -> dict[str, Any]:
-    return document(auth={"keys": {"type": "api_key", **fields}})
 
 
 def limit(**fields: Any) -> dict[str, Any]:
     return document(limits={"a": {"rate": "5/s", "by": "ip", **fields}})
-
-
-@pytest.mark.parametrize(
-    ("fields", "header", "query"),
-    [({}, "X-API-Key", None), ({"header": "X-Key"}, "X-Key", None), ({"query": "key"}, None, "key")],
-)
-def test_a_key_comes_in_one_place(fields: dict[str, Any], header: str | None, query: str | None) -> None:
-    method = parse_document(auth(**fields)).auth["keys"]
-    assert isinstance(method, ApiKeyAuth)
-    assert (method.header, method.query) == (header, query)
 
 
 @pytest.mark.parametrize(
@@ -52,9 +38,6 @@ BY = "limits.a.by: expected tenant, route, key, subject, ip or {header: NAME}"
 @pytest.mark.parametrize(
     ("raw", "line"),
     [
-        (auth(header="X Key"), "auth.keys.header: not a header field's name: 'X Key'"),
-        (auth(query="a&b"), "auth.keys.query: not a query parameter's name: 'a&b'"),
-        (auth(query=None), "auth.keys.query: is empty: give it a value, or leave it out"),
         (limit(rate=5), "limits.a.rate: expected text such as 100/s"),
         (limit(rate="5"), "limits.a.rate: expected a rate such as 100/s, 600/m, 1000/h or 5000/d"),
         (limit(rate=None), "limits.a.rate: is empty; expected text such as 100/s"),
@@ -72,5 +55,5 @@ BY = "limits.a.by: expected tenant, route, key, subject, ip or {header: NAME}"
          "limits.a.on_store_loss: expected 'local', 'open' or 'closed'; did you mean 'closed'?"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_an_auth_method_or_a_limit_is_said(raw: dict[str, Any], line: str) -> None:
+def test_what_is_wrong_with_a_limit_is_said(raw: dict[str, Any], line: str) -> None:
     assert faults_in(raw) == [line]

@@ -1,4 +1,4 @@
-"""Who may call, and how often, as documents declare it."""
+"""How often may be called, as documents declare it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,8 @@ from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, WithJso
 from store.gcra import pace
 from store.model.faults import did_you_mean
 from store.model.fields import check_field_name
-from store.model.parts import FieldName, Given, ParamName, Part, as_text
+from store.model.parts import Given, Part, as_text
 from store.model.units import Rate, format_rate, parse_rate
-
-DEFAULT_KEY_HEADER = "X-API-Key"
-
-
-class ApiKeyAuth(Part):
-    """Callers show an API key in a header (by default `X-API-Key`) or in a query parameter."""
-
-    type: Literal["api_key"]
-    header_field: Annotated[FieldName | None, Given] = Field(default=None, alias="header")
-    query: Annotated[ParamName | None, Given] = None
-
-    @property
-    def header(self) -> str | None:
-        """The header field that carries the key, None when the query does."""
-        return self.header_field or (None if self.query else DEFAULT_KEY_HEADER)
 
 
 class By(Part):
