@@ -29,9 +29,8 @@ from edge.middleware import ProxyMiddleware
 from edge.telemetry.counters import Counters
 from edge.worker import settle_memory
 from store.client import Client, connect
-from store.decisions import Decision, Take, names_of, states_of
+from store.decisions import Decision, Take, meter_of, names_of, states_of
 from store.embedded import RedisProcess
-from store.gcra import pace
 from store.limiter import Limiter
 from store.model import RateLimit
 from store.scripts import Argument, script
@@ -60,13 +59,13 @@ class OneByOne(Limiter):
 
     async def take(self, tenant: str, takes: Sequence[Take]) -> Decision:
         """Ask for one unit."""
-        paces = [pace(take.units, take.period_s, take.burst, take.cost) for take in takes]
-        arguments: list[Argument] = [1, 0, *(argument for of in paces for argument in of.arguments)]
+        meters = [meter_of(take.shape) for take in takes]
+        arguments: list[Argument] = [1, 0, *(argument for of in meters for argument in of.arguments)]
         self.calls += 1
-        reply = await self._redis.run(script("gcra"), names_of(tenant, takes), arguments, is_write=True)
-        ahead = list(zip(reply[2::2], reply[3::2], strict=True))
+        reply = await self._redis.run(script("take"), names_of(tenant, takes), arguments, is_write=True)
+        states = list(zip(reply[2::2], reply[3::2], strict=True))
         is_taken = reply[0] == 1
-        return Decision(is_taken, states_of(takes, paces, ahead, is_taken=is_taken), 0.0, "store")
+        return Decision(is_taken, states_of(takes, meters, states, is_taken=is_taken), 0.0, "store")
 
 
 @dataclass(frozen=True, slots=True)

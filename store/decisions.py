@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from store import keys
-from store.gcra import US_PER_S, Ahead, Pace, is_admitted, remaining
+from store.gcra import pace
+from store.meter import US_PER_S, Meter, State
+from store.quota import quota
 
 Source = Literal["store", "local", "open", "closed"]
+Shape = tuple[int, float, int, int, str]
 
 
 class Take(NamedTuple):
-    """One limit a request is to be counted against: `units` per `period_s`, `burst` at once; `key` is the caller's."""
+    """One limit a request is to be counted against, and the caller's `key`.
+
+    A rate: `units` per `period_s`, `burst` at once. A quota, where there is a `window`: `units` in each of them.
+    """
 
     name: str
     key: str
@@ -21,11 +27,12 @@ class Take(NamedTuple):
     burst: int
     on_store_loss: str = "local"
     cost: int = 1
+    window: str = ""
 
     @property
-    def shape(self) -> tuple[int, float, int, int]:
+    def shape(self) -> Shape:
         """What of it says how it is counted, whoever it counts."""
-        return self.units, self.period_s, self.burst, self.cost
+        return self.units, self.period_s, self.burst, self.cost, self.window
 
 
 class LimitState(NamedTuple):
@@ -54,21 +61,27 @@ class Decision(NamedTuple):
         return min(self.states, key=lambda state: (state.admitted, state.remaining), default=None)
 
 
+def meter_of(shape: Shape, workers: int = 1) -> Meter:
+    """Make what counts takes of a shape; `workers`: one worker's share. ValueError for what cannot be counted."""
+    units, period_s, burst, cost, window = shape
+    return quota(units, window, cost, workers) if window else pace(units, period_s, burst, cost, workers)
+
+
 def names_of(tenant: str, takes: Sequence[Take]) -> list[str]:
     """List the keys in Redis of what is to be taken."""
     return [keys.limit(tenant, take.name, take.key) for take in takes]
 
 
 def states_of(
-    takes: Sequence[Take], paces: Sequence[Pace], ahead: Sequence[Ahead], *, is_taken: bool
+    takes: Sequence[Take], meters: Sequence[Meter], states: Sequence[State], *, is_taken: bool
 ) -> tuple[LimitState, ...]:
     """Say where each limit stands by now, and which of them would not have one more where one was refused."""
     return tuple(
         [
             LimitState(
                 take.name, take.units, take.period_s, take.burst,
-                remaining(each, of), each[0] / US_PER_S, is_taken or is_admitted(each, of),
+                of.remaining(each), of.reset_us(each) / US_PER_S, is_taken or of.is_admitted(each),
             )
-            for take, of, each in zip(takes, paces, ahead, strict=True)
+            for take, of, each in zip(takes, meters, states, strict=True)
         ]
     )  # fmt: skip

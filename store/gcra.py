@@ -1,4 +1,4 @@
-"""The generic cell rate algorithm, exact and pure: what lua/gcra.lua does in Redis, done in Python.
+"""The generic cell rate algorithm, exact and pure: what lua/take.lua does in Redis, done in Python.
 
 It keeps one number per limit and caller: the theoretical arrival time, when the caller would be at rest
 again. Each take moves it one step (period / count) into the future; it may never be ahead of now by more
@@ -10,20 +10,23 @@ microsecond in `parts`-ths. All of it is integer arithmetic: nothing drifts, how
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import gcd
 
-US_PER_S = 1_000_000
-MAX_EXACT = 2**53  # a Lua number is a double
+from store.meter import LONGEST_LIFE_S, MAX_EXACT, SHARE, US_PER_S, Kept, Meter
+
 Ahead = tuple[int, int]
 """How far an arrival time is ahead of now: whole microseconds, and parts of one."""
-Arrival = tuple[int, int, int]
+Arrival = Kept
 """A kept arrival time: whole microseconds, part, and the parts it counts in."""
+MAX_UNITS = 1024
+MAX_PARTS = 2**40  # so that as many units as that stay exact in Lua
+DEBT_US = 5 * US_PER_S
+"""How far beyond the slack an arrival time may be: what was spent without Redis is owed (lua/charge.lua)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pace:
     """A limit made ready: the step of one take, the slack, and the parts of a microsecond both count in."""
 
@@ -32,8 +35,97 @@ class Pace:
     parts: int
     unit: int
     """The step of a take of cost 1, in parts."""
-    arguments: tuple[bytes, ...]
-    """The five arguments of lua/gcra.lua."""
+
+    @cached_property
+    def arguments(self) -> tuple[bytes, ...]:
+        """Step, slack and parts, as lua/take.lua takes them."""
+        return tuple(b"%d" % number for number in (*self.step, *self.slack, self.parts))
+
+    @cached_property
+    def most_ahead(self) -> int:
+        """A part of the burst; one where more could not be counted exactly."""
+        share_us = (self.slack[0] + self.slack[1] / self.parts) / SHARE
+        step_us = self.step[0] + self.step[1] / self.parts
+        return max(1, min(MAX_UNITS, int(share_us / step_us))) if self.parts < MAX_PARTS else 1
+
+    @cached_property
+    def most_at_once(self) -> int:
+        """As many as Lua can count exactly."""
+        return MAX_UNITS if self.parts < MAX_PARTS else 1
+
+    @cached_property
+    def life_s(self) -> float:
+        """As long as that part of the burst takes to come back."""
+        return min(LONGEST_LIFE_S, (self.slack[0] + self.slack[1] / self.parts) / SHARE / US_PER_S)
+
+    def stepped(self, state: Ahead, units: int = 1) -> Ahead:
+        """Return how far ahead one more take would be, or so many."""
+        more_us, part = divmod(state[1] + self.step[1] * units, self.parts)
+        return state[0] + self.step[0] * units + more_us, part
+
+    def passed(self, state: Ahead, us: int) -> Ahead:
+        """Return how far ahead it is when so much time has passed."""
+        return (state[0] - us, state[1]) if state[0] >= us else (0, 0)
+
+    def later(self, state: Ahead, life_us: int) -> Ahead:
+        """Return from where units count that may be spent within `life_us`."""
+        return state if state[0] >= life_us else (life_us, 0)
+
+    def most(self, state: Ahead, wanted: int, life_us: int) -> int:
+        """Return how many units can follow at once, `wanted` at most, counted from the end of their life."""
+        free = self._free(self.later(state, life_us))
+        return max(0, min(wanted, free // (self.step[0] * self.parts + self.step[1])))
+
+    def is_admitted(self, state: Ahead) -> bool:
+        """Whether one more take stays within the slack."""
+        return self.stepped(state) <= self.slack
+
+    def remaining(self, state: Ahead) -> int:
+        """Return how many takes of cost 1 could follow at once."""
+        return max(0, self._free(state) // self.unit)
+
+    def wait_us(self, state: Ahead) -> int:
+        """Return in how many µs, rounded up, one more take would be admitted; 0: now."""
+        us, part = self.stepped(state)
+        over_us, over_part = us - self.slack[0], part - self.slack[1]
+        return max(0, over_us + (over_part > 0))
+
+    def reset_us(self, state: Ahead) -> int:
+        """Return in how many µs it is at rest."""
+        return state[0]
+
+    def with_left(self, left: int, now_us: int) -> Ahead:  # noqa: ARG002 - the time is nothing to it
+        """Return how far ahead it is with so many takes of cost 1 left."""
+        slack = self.slack[0] * self.parts + self.slack[1]
+        return divmod(max(0, slack - left * self.unit), self.parts)
+
+    def read(self, kept: Arrival | None, now_us: int) -> Ahead:
+        """Return how far a kept arrival time is ahead of now: never less than nothing, never more than can be owed."""
+        if kept is None:
+            return (0, 0)
+        us, part, parts = kept
+        if parts != self.parts:  # the limit was edited: round up, never in the caller's favour
+            us, part = us + (part > 0), 0
+        if us < now_us:
+            return (0, 0)
+        return min((us - now_us, part), (self.slack[0] + DEBT_US, self.slack[1]))
+
+    def kept(self, state: Ahead, now_us: int) -> Arrival:
+        """Return the arrival time that is so far ahead of now."""
+        return now_us + state[0], state[1], self.parts
+
+    def units(self, units: int) -> Arrival:
+        """Return how far so many units move the arrival time."""
+        return *self.stepped((0, 0), units), self.parts
+
+    def charge(self, seed: Ahead, state: Ahead, whole: Meter, workers: int) -> int:  # noqa: ARG002 - time says it all
+        """Return what of the whole's slack this share has not left over, in µs, rounded up."""
+        assert isinstance(whole, Pace)
+        left_us = self.slack[0] - state[0] - (state[1] > self.slack[1])
+        return max(0, -((left_us - whole.slack[0] - 1) // workers))
+
+    def _free(self, state: Ahead) -> int:
+        return (self.slack[0] - state[0]) * self.parts + self.slack[1] - state[1]
 
 
 @lru_cache(maxsize=8192)
@@ -52,78 +144,4 @@ def pace(count: int, period_s: float, burst: int, cost: int = 1, workers: int = 
     step, slack = divmod(unit * cost, parts), divmod(unit * burst, parts)
     if workers == 1 and max(slack[0], parts) >= MAX_EXACT // 8:
         raise ValueError("the limit is too large to be counted exactly")
-    arguments = tuple(b"%d" % number for number in (*step, *slack, parts))
-    return Pace(step, slack, parts, unit, arguments)
-
-
-def ahead_of(arrival: Arrival | None, now_us: int, of: Pace) -> Ahead:
-    """Return how far a kept arrival time is ahead of now: never less than nothing, never more than the slack."""
-    if arrival is None:
-        return (0, 0)
-    us, part, parts = arrival
-    if parts != of.parts:  # the limit was edited: round up, never in the caller's favour
-        us, part = us + (part > 0), 0
-    if us < now_us:
-        return (0, 0)
-    return min((us - now_us, part), of.slack)
-
-
-def stepped(ahead: Ahead, of: Pace, units: int = 1) -> Ahead:
-    """Return how far ahead one more take would be, or so many."""
-    more_us, part = divmod(ahead[1] + of.step[1] * units, of.parts)
-    return ahead[0] + of.step[0] * units + more_us, part
-
-
-def is_admitted(ahead: Ahead, of: Pace) -> bool:
-    """Whether one more take stays within the slack."""
-    return stepped(ahead, of) <= of.slack
-
-
-def remaining(ahead: Ahead, of: Pace) -> int:
-    """Return how many takes of cost 1 could follow at once."""
-    free_us, free_part = of.slack[0] - ahead[0], of.slack[1] - ahead[1]
-    return (free_us * of.parts + free_part) // of.unit
-
-
-def wait_us(ahead: Ahead, of: Pace) -> int:
-    """Return in how many µs, rounded up, one more take would be admitted; 0: now."""
-    us, part = stepped(ahead, of)
-    over_us, over_part = us - of.slack[0], part - of.slack[1]
-    return max(0, over_us + (over_part > 0))
-
-
-def take_all(
-    arrivals: Sequence[Arrival | None], paces: Sequence[Pace], now_us: int, wanted: int = 1, life_us: int = 0
-) -> tuple[int, list[Ahead], list[Arrival]]:
-    """Take up to `wanted` units of every limit, of all the same number, or none.
-
-    Returns how many, how far each was ahead before, and the arrival times to keep (empty when refused). One unit is
-    spent at once. More may be spent within `life_us`, and count as if they were spent at its end: so in no window more
-    is spent than burst + rate x window.
-    """
-    ahead = [ahead_of(arrival, now_us, of) for arrival, of in zip(arrivals, paces, strict=True)]
-    granted = min((most(later(each, life_us), of, wanted) for each, of in zip(ahead, paces, strict=True)), default=0)
-    bases = [later(each, life_us) for each in ahead]
-    if wanted < 2 or granted < 2:
-        granted, bases = int(all(is_admitted(each, of) for each, of in zip(ahead, paces, strict=True))), ahead
-    if not granted:
-        return 0, ahead, []
-    return granted, ahead, [kept_at(base, of, granted, now_us) for base, of in zip(bases, paces, strict=True)]
-
-
-def later(ahead: Ahead, life_us: int) -> Ahead:
-    """Return from where units count that may be spent within `life_us`."""
-    return ahead if ahead[0] >= life_us else (life_us, 0)
-
-
-def most(ahead: Ahead, of: Pace, wanted: int) -> int:
-    """Return how many units can follow at once, `wanted` at most."""
-    free_us, free_part = of.slack[0] - ahead[0], of.slack[1] - ahead[1]
-    step_parts = of.step[0] * of.parts + of.step[1]
-    return max(0, min(wanted, (free_us * of.parts + free_part) // step_parts))
-
-
-def kept_at(base: Ahead, of: Pace, units: int, now_us: int) -> Arrival:
-    """Return the arrival time to keep after so many units from a base."""
-    us, part = stepped(base, of, units)
-    return now_us + us, part, of.parts
+    return Pace(step, slack, parts, unit)

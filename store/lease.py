@@ -2,7 +2,7 @@
 
 A key that is asked for often has its units fetched several at once, about as many as are spent while they live, so that
 most requests cost no call. A key that is asked for now and then is counted call by call, exactly. Units are never spent
-after their life, on which lua/gcra.lua relies, but by those who waited for them; the clock is this worker's own, and
+after their life, on which lua/take.lua relies, but by those who waited for them; the clock is this worker's own, and
 counts from before the asking.
 """
 
@@ -12,13 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, inf
 
-from store.gcra import US_PER_S, Ahead, Pace, later, stepped, wait_us
+from store.meter import US_PER_S, Meter, State
 
-LONGEST_LIFE_S = 0.5
-SHARE = 4
-"""One lease takes no more than this part of a burst, and lives no longer than that part of it takes to come back."""
-MAX_UNITS = 1024
-MAX_PARTS = 2**40  # so that as many units as that stay exact in Lua
 USED_OF_LIFE = 0.75
 """For so much of its life a lease should last, by what has come of late."""
 NEVER_S = -inf
@@ -34,24 +29,20 @@ class Terms:
     """How many may be taken for requests that wait for them, and so need no life."""
 
 
-def terms_of(paces: Sequence[Pace]) -> Terms:
+def terms_of(meters: Sequence[Meter]) -> Terms:
     """Say how much of these limits may be taken ahead: by those of them that allow the least."""
-    most, life_s = MAX_UNITS, LONGEST_LIFE_S
-    for of in paces:
-        step_us, slack_us = of.step[0] + of.step[1] / of.parts, of.slack[0] + of.slack[1] / of.parts
-        most = min(most, int(slack_us / SHARE / step_us) if of.parts < MAX_PARTS else 1)
-        life_s = min(life_s, slack_us / SHARE / US_PER_S)
-    most_at_once = MAX_UNITS if all(of.parts < MAX_PARTS for of in paces) else 1
-    return Terms(max(1, most), life_s, most_at_once)
+    return Terms(
+        min(of.most_ahead for of in meters), min(of.life_s for of in meters), min(of.most_at_once for of in meters)
+    )
 
 
 @dataclass(slots=True)
 class Grant:
-    """What Redis last said: so many units, at `now_us` on its clock, and how far each limit was ahead before."""
+    """What Redis last said: so many units, at `now_us` on its clock, and where each limit stood before."""
 
     units: int
     now_us: int
-    ahead: list[Ahead]
+    before: list[State]
 
 
 NOTHING = Grant(0, 0, [])
@@ -66,7 +57,7 @@ class Lease:
         "grant",
         "last_gap_s",
         "life_s",
-        "paces",
+        "meters",
         "refused_until_s",
         "size",
         "terms",
@@ -75,12 +66,12 @@ class Lease:
         "used",
     )
 
-    def __init__(self, paces: Sequence[Pace], terms: Terms | None = None) -> None:
-        """`terms` are those of these paces, where they are known."""
-        self.paces = paces
-        self.terms = terms or terms_of(paces)
+    def __init__(self, meters: Sequence[Meter], terms: Terms | None = None) -> None:
+        """`terms` are those of these meters, where they are known."""
+        self.meters = meters
+        self.terms = terms or terms_of(meters)
         self.grant = NOTHING
-        self._after: list[Ahead] = []
+        self._after: list[State] = []
         self.units = 0
         self.until_s = self.refused_until_s = self.asked_at_s = NEVER_S
         self.last_gap_s = inf
@@ -135,37 +126,34 @@ class Lease:
         self.grant = grant
         self.units = units = grant.units
         self.until_s = self.asked_at_s + self.life_s
-        pairs = zip(grant.ahead, self.paces, strict=True)
-        self._after = [stepped(self._base(each) if units > 1 else each, of, units) for each, of in pairs]
+        life_us = self.life_us if units > 1 else 0
+        pairs = zip(grant.before, self.meters, strict=True)
+        self._after = [of.stepped(of.later(each, life_us) if life_us else each, units) for each, of in pairs]
         if units < self.size:
-            left = zip(self._after, self.paces, strict=True)
-            self.refused_until_s = self.asked_at_s + max([wait_us(each, of) for each, of in left]) / US_PER_S
+            left = zip(self._after, self.meters, strict=True)
+            self.refused_until_s = self.asked_at_s + max([of.wait_us(each) for each, of in left]) / US_PER_S
 
-    def ahead(self, now_s: float) -> list[Ahead]:
-        """Tell how far each limit is ahead by now, as far as this worker knows: by what it has spent itself."""
+    def states(self, now_s: float) -> list[State]:
+        """Tell where each limit stands by now, as far as this worker knows: by what it has spent itself."""
         grant = self.grant
         passed_us = int((now_s - self.asked_at_s) * US_PER_S)
         if not self.units:
-            return [_passed(each, passed_us) for each in self._after] if passed_us else self._after
+            if not passed_us:
+                return self._after
+            return [of.passed(each, passed_us) for each, of in zip(self._after, self.meters, strict=True)]
         spent = grant.units - self.units
-        return [stepped(_passed(each, passed_us), of, spent) for each, of in zip(grant.ahead, self.paces, strict=True)]
+        pairs = zip(grant.before, self.meters, strict=True)
+        return [of.stepped(of.passed(each, passed_us), spent) for each, of in pairs]
 
     def unspent(self) -> tuple[bytes, ...] | None:
         """Let go of what is left, and give the arguments of lua/give_back.lua; None when there is nothing."""
         units, self.units = self.units, 0
         if not units:
             return None
-        moved = [(*stepped((0, 0), of, units), of.parts) for of in self.paces]
+        moved = [of.units(units) for of in self.meters]
         return b"%d" % self.grant.now_us, *(b"%d" % number for each in moved for number in each)
-
-    def _base(self, ahead: Ahead) -> Ahead:
-        return later(ahead, self.life_us)
 
     @property
     def life_us(self) -> int:
         """The life of what was asked for last, as Redis is told it."""
         return int(self.life_s * US_PER_S)
-
-
-def _passed(ahead: Ahead, passed_us: int) -> Ahead:
-    return (ahead[0] - passed_us, ahead[1]) if ahead[0] >= passed_us else (0, 0)

@@ -15,19 +15,19 @@ from typing import Any, NamedTuple
 
 from store.breaker import CLOSED, after_failure, may_try
 from store.client import Client
-from store.decisions import Decision, Take, names_of, states_of
+from store.decisions import Decision, Shape, Take, meter_of, names_of, states_of
 from store.errors import StoreError
-from store.gcra import Pace, pace
-from store.lease import Grant, Lease, Terms, terms_of
-from store.local import LocalCounts
+from store.lease import NEVER_S, NOTHING, Grant, Lease, Terms, terms_of
+from store.local import Debts, LocalCounts
+from store.meter import Meter, State
 from store.scripts import script
 
 IDLE_S = 1.0
+MAX_OWED = 1000
 LONGEST_WAIT_S = 0.05
 """Who has waited for so long for others' asking does not begin one."""
 
 
-Shape = tuple[int, float, int, int]
 Asking = tuple[int, float]
 """How many units, and for how long they live."""
 
@@ -35,17 +35,16 @@ Asking = tuple[int, float]
 class Plan(NamedTuple):
     """What limits of some shapes come to, whoever is counted by them."""
 
-    paces: tuple[Pace, ...]
+    meters: tuple[Meter, ...]
     terms: Terms
     arguments: tuple[bytes, ...]
 
 
 @lru_cache(maxsize=4096)
 def plan_of(*shapes: Shape) -> Plan:
-    """Make limits ready, each given by its units, period, burst and cost; ValueError for one that cannot be counted."""
-    paces = tuple(pace(units, period_s, burst, cost) for units, period_s, burst, cost in shapes)
-    terms = terms_of(paces)
-    return Plan(paces, terms, tuple(argument for of in paces for argument in of.arguments))
+    """Make limits ready; ValueError for one that cannot be counted."""
+    meters = tuple(meter_of(shape) for shape in shapes)
+    return Plan(meters, terms_of(meters), tuple(argument for of in meters for argument in of.arguments))
 
 
 class Held(Lease):
@@ -54,8 +53,8 @@ class Held(Lease):
     __slots__ = ("arguments", "is_asking", "names", "takes", "tenant", "waiting")
 
     def __init__(self, tenant: str, takes: tuple[Take, ...]) -> None:
-        paces, terms, self.arguments = plan_of(*[take.shape for take in takes])
-        super().__init__(paces, terms)
+        meters, terms, self.arguments = plan_of(*[take.shape for take in takes])
+        super().__init__(meters, terms)
         self.tenant = tenant
         self.takes = takes
         self.names = names_of(tenant, takes)
@@ -79,6 +78,7 @@ class Limiter:
         self._now = now
         self._local = LocalCounts(live_workers, now)
         self._breaker = CLOSED
+        self._owed: list[Debts] = []
         self._held: dict[tuple[str, tuple[Take, ...]], Held] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -111,7 +111,7 @@ class Limiter:
         """Take one from every limit, or none of them; never raises for a lost store.
 
         It waits for one asking of Redis, its own or that of others, of 50 ms at most; now and then for a second.
-        Raises ValueError for a limit that cannot be counted (see `gcra.pace`).
+        Raises ValueError for a limit that cannot be counted (see `decisions.meter_of`).
         """
         takes = tuple(takes)
         if not takes:
@@ -127,7 +127,7 @@ class Limiter:
             else:
                 if held is not None:
                     _wake(held)  # whoever waits behind this one decides for itself, too
-                return self._local.take(takes, names_of(tenant, takes))
+                return self._decide_locally(tenant, takes, held)
         return decision
 
     async def aclose(self) -> None:
@@ -196,22 +196,23 @@ class Limiter:
             if has_left:
                 await asyncio.sleep(0)  # the giving back goes first
             reply = await self._client.run(
-                script("gcra"), held.names, [wanted, held.life_us, *held.arguments], is_write=True
+                script("take"), held.names, [wanted, held.life_us, *held.arguments], is_write=True
             )
         except StoreError:
             self._breaker = after_failure(self._breaker, self._now())
             held.is_asking = False
             waiting, held.waiting = held.waiting, []
             for waiter in waiting:
-                _tell(waiter, self._local.take(held.takes, held.names))
-            return self._local.take(held.takes, held.names) if is_for_one else None
+                if not waiter.done():
+                    waiter.set_result(self._decide_locally(held.tenant, held.takes, held))
+            return self._decide_locally(held.tenant, held.takes, held) if is_for_one else None
         except BaseException:
             held.is_asking = False
             _wake(held)
             raise
         held.is_asking = False
-        if self._breaker is not CLOSED:
-            self._breaker = CLOSED
+        if self._breaker is not CLOSED or self._local.has_counted or self._owed:
+            self._is_back()
         held.granted(Grant(reply[0], reply[1], list(zip(reply[2::2], reply[3::2], strict=True))))
         decision = self._decide(held) if is_for_one else None
         self._distribute(held)
@@ -237,6 +238,29 @@ class Limiter:
                 _wake(held)
                 return
             waiter.set_result(decision)
+
+    # -- without Redis ---------------------------------------------------------------------------------------------
+
+    def _decide_locally(self, tenant: str, takes: tuple[Take, ...], held: Held | None) -> Decision:
+        names = names_of(tenant, takes) if held is None else held.names
+        stood: Sequence[State] = ()
+        if held is not None and held.asked_at_s > NEVER_S and held.grant is not NOTHING:
+            stood = held.states(self._now())
+        return self._local.take(takes, names, stood)
+
+    def _is_back(self) -> None:
+        """Redis has answered: what was counted without it is owed to it."""
+        self._breaker = CLOSED
+        owed, self._owed = [*self._owed, *self._local.settle()], []
+        for debts in owed[-MAX_OWED:]:
+            self._start(self._charge(debts))
+
+    async def _charge(self, debts: Debts) -> None:
+        self.calls += 1
+        try:
+            await self._client.run(script("charge"), debts.names, debts.arguments, is_write=True)
+        except StoreError:
+            self._owed.append(debts)  # lost once more; if this was counted already, it is counted twice rather than not
 
     # -- what is held ----------------------------------------------------------------------------------------------
 
@@ -284,11 +308,6 @@ class Limiter:
         task.add_done_callback(self._tasks.discard)
 
 
-def _tell(waiter: asyncio.Future[Decision | None], decision: Decision | None) -> None:
-    if not waiter.done():
-        waiter.set_result(decision)
-
-
 def _wake(held: Held) -> None:
     """Have the first of those who wait look again, and ask if need be."""
     while held.waiting:
@@ -299,5 +318,5 @@ def _wake(held: Held) -> None:
 
 
 def _decided(held: Held, now_s: float, *, is_taken: bool) -> Decision:
-    states = states_of(held.takes, held.paces, held.ahead(now_s), is_taken=is_taken)
+    states = states_of(held.takes, held.meters, held.states(now_s), is_taken=is_taken)
     return Decision(is_taken, states, 0.0 if is_taken else held.refused_until_s - now_s, "store")

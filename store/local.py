@@ -1,14 +1,40 @@
-"""Limits counted by this process alone, while Redis is lost: each its share of them, by the same algorithm."""
+"""Limits counted by this process alone, while Redis is lost: each its share of them, by the same algorithms.
+
+A share begins with its part of what was left when Redis was last heard of, and what was spent of it is owed to Redis
+when that is back: so an outage does not make the limits any wider.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from store.decisions import Decision, Take, states_of
-from store.gcra import US_PER_S, Ahead, Arrival, Pace, pace, stepped, take_all, wait_us
+from store.decisions import Decision, Take, meter_of, states_of
+from store.meter import US_PER_S, Kept, Meter, State, take_all
 
 CLOSED_RETRY_S = 1.0
-MAX_LOCAL_ARRIVALS = 20_000
+MAX_LOCAL_COUNTS = 20_000
+MAX_DEBTS_IN_ONE = 200
+
+
+@dataclass(slots=True)
+class Share:
+    """One worker's share of one limit and caller: what is kept of it, and from where it began."""
+
+    kept: Kept
+    began: State
+    meter: Meter
+    whole: Meter
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Debts:
+    """What is owed to some limits of one tenant, for lua/charge.lua: their names in Redis, and six arguments each."""
+
+    names: tuple[str, ...]
+    arguments: tuple[bytes, ...]
 
 
 class LocalCounts:
@@ -17,35 +43,77 @@ class LocalCounts:
     def __init__(self, live_workers: Callable[[], int], now: Callable[[], float]) -> None:
         self._live_workers = live_workers
         self._now = now
-        self._arrivals: dict[str, Arrival] = {}
+        self._unix_zero_s = time.time() - now()  # the clock that windows are told by, and that nobody sets
+        self._shares: dict[str, Share] = {}
 
-    def take(self, takes: Sequence[Take], names: Sequence[str]) -> Decision:
-        """Take one from every limit, or none; one that is closed refuses the request."""
+    @property
+    def has_counted(self) -> bool:
+        """Whether anything is owed."""
+        return bool(self._shares)
+
+    def take(self, takes: Sequence[Take], names: Sequence[str], stood: Sequence[State] = ()) -> Decision:
+        """Take one from every limit, or none; one that is closed refuses the request.
+
+        `stood` says where each limit stands as far as this worker knows, nothing where it knows none of them.
+        """
         policies = {take.on_store_loss for take in takes}
         if "closed" in policies:
             return Decision(False, (), CLOSED_RETRY_S, "closed")
         counted = [at for at, take in enumerate(takes) if take.on_store_loss == "local"]
         if not counted:
             return Decision(True, (), 0.0, "open")
-        return self._count([takes[at] for at in counted], [names[at] for at in counted])
+        now_us = int((self._unix_zero_s + self._now()) * US_PER_S)
+        shares = [self._share(takes[at], names[at], stood[at] if stood else None, now_us) for at in counted]
+        return self._count([takes[at] for at in counted], shares, now_us)
 
-    def _count(self, takes: Sequence[Take], names: Sequence[str]) -> Decision:
-        now_us = int(self._now() * US_PER_S)
+    def settle(self) -> list[Debts]:
+        """Say what is owed, tenant by tenant, and forget all counts: Redis has them from now on."""
+        shares, self._shares = self._shares, {}
+        now_us = int((self._unix_zero_s + self._now()) * US_PER_S)
+        by_tenant: dict[str, list[str]] = {}
+        for name in shares:
+            by_tenant.setdefault(name.partition("}")[0], []).append(name)
+        return [
+            _debts(names[at : at + MAX_DEBTS_IN_ONE], shares, now_us)
+            for names in by_tenant.values()
+            for at in range(0, len(names), MAX_DEBTS_IN_ONE)
+        ]
+
+    def _share(self, take: Take, name: str, stood: State | None, now_us: int) -> Share:
+        """Give the share of one limit and caller, begun now if there is none or the number of workers has changed."""
         workers = max(1, self._live_workers())
-        paces = [pace(take.units, take.period_s, take.burst, take.cost, workers) for take in takes]
-        is_taken, ahead, kept = take_all([self._arrivals.get(name) for name in names], paces, now_us)
-        for name, arrival in zip(names, kept, strict=False):
-            self._arrivals.pop(name, None)  # so that the dictionary stays in the order of use
-            self._arrivals[name] = arrival
-        while len(self._arrivals) > MAX_LOCAL_ARRIVALS:
-            del self._arrivals[next(iter(self._arrivals))]
-        return _decided(takes, paces, ahead, is_taken=bool(is_taken))
+        share = self._shares.pop(name, None)  # so that the dictionary stays in the order of use
+        if share is None or share.workers != workers or share.whole is not meter_of(take.shape):
+            whole, meter = meter_of(take.shape), meter_of(take.shape, workers)
+            if share is not None:
+                began = meter.with_left(share.meter.remaining(share.meter.read(share.kept, now_us)), now_us)
+            elif stood is not None:
+                began = meter.with_left(whole.remaining(stood) // workers, now_us)
+            else:
+                began = meter.read(None, now_us)
+            share = Share(meter.kept(began, now_us), began, meter, whole, workers)
+        self._shares[name] = share
+        while len(self._shares) > MAX_LOCAL_COUNTS:
+            del self._shares[next(iter(self._shares))]
+        return share
+
+    def _count(self, takes: Sequence[Take], shares: Sequence[Share], now_us: int) -> Decision:
+        meters = [share.meter for share in shares]
+        is_taken, states, kept = take_all([share.kept for share in shares], meters, now_us)
+        for share, after in zip(shares, kept, strict=False):
+            share.kept = after
+        if is_taken:
+            after_all = [of.stepped(each) for each, of in zip(states, meters, strict=True)]
+            return Decision(True, states_of(takes, meters, after_all, is_taken=True), 0.0, "local")
+        retry_us = max(of.wait_us(each) for each, of in zip(states, meters, strict=True))
+        return Decision(False, states_of(takes, meters, states, is_taken=False), retry_us / US_PER_S, "local")
 
 
-def _decided(takes: Sequence[Take], paces: Sequence[Pace], ahead: Sequence[Ahead], *, is_taken: bool) -> Decision:
-    """Put a local decision together; `ahead` is where each limit stood before it."""
-    if is_taken:
-        after = [stepped(each, of) for each, of in zip(ahead, paces, strict=True)]
-        return Decision(True, states_of(takes, paces, after, is_taken=True), 0.0, "local")
-    retry_us = max(wait_us(each, of) for each, of in zip(ahead, paces, strict=True))
-    return Decision(False, states_of(takes, paces, ahead, is_taken=False), retry_us / US_PER_S, "local")
+def _debts(names: Sequence[str], shares: dict[str, Share], now_us: int) -> Debts:
+    arguments: list[bytes] = []
+    for name in names:
+        share = shares[name]
+        state = share.meter.read(share.kept, now_us)
+        arguments += share.whole.arguments
+        arguments.append(b"%d" % share.meter.charge(share.began, state, share.whole, share.workers))
+    return Debts(tuple(names), tuple(arguments))

@@ -7,6 +7,7 @@ hash first and the text when the server does not know it, so nobody ever has to 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -40,8 +41,17 @@ def _sha(source: str) -> str:
 
 @cache
 def script(name: str) -> Script:
-    """Return the script kept in lua/<name>.lua; a missing one is a broken installation."""
-    return Script(name, files("store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8"))
+    """Return the script kept in lua/<name>.lua, what it needs before it; a missing one is a broken installation."""
+    source = _text(name)
+    needed = _NEEDS.match(source)
+    return Script(name, source if needed is None else _text(needed[1]) + source)
+
+
+def _text(name: str) -> str:
+    return files("store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+_NEEDS = re.compile(r"-- needs (\w+)\n")
 
 
 async def ask_script(ask: Ask, wanted: Script, keys: Sequence[str], args: Sequence[Argument]) -> Any:

@@ -1,8 +1,9 @@
-"""store/gcra.py, and lua/gcra.lua against it."""
+"""store/gcra.py, and lua/take.lua against it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from store.client import Client, connect
 from store.embedded import RedisProcess
-from store.gcra import Arrival, Pace, ahead_of, is_admitted, pace, remaining, stepped, take_all, wait_us
+from store.gcra import DEBT_US, Arrival, Pace, pace
+from store.meter import Meter, take_all
+from store.quota import quota
 from store.scripts import Argument, script
 
 S = 1_000_000
@@ -70,13 +73,13 @@ def test_a_workers_share_divides_rate_and_burst_but_never_to_nothing() -> None:
         ((100, 2, 3), (0, 2)),
         ((200, 1, 3), (100, 1)),
         ((200, 1, 7), (101, 0)),  # the limit was edited: rounded up
-        ((10**9, 0, 3), (666_666, 2)),  # clock set back, or a smaller burst: empty, not stuck
+        ((10**9, 0, 3), (666_666 + DEBT_US, 2)),  # clock set back, or a smaller burst: empty, not stuck
     ],
 )
-def test_an_arrival_is_ahead_of_now_by_nothing_at_least_and_the_slack_at_most(
+def test_an_arrival_is_ahead_of_now_by_nothing_at_least_and_what_can_be_owed_at_most(
     arrival: Arrival | None, expected: tuple[int, int]
 ) -> None:
-    assert ahead_of(arrival, 100, pace(3, 1.0, 2)) == expected
+    assert pace(3, 1.0, 2).read(arrival, 100) == expected
 
 
 def test_a_burst_at_once_then_the_rate() -> None:
@@ -92,10 +95,12 @@ def test_a_burst_at_once_then_the_rate() -> None:
 
 def test_what_is_left_and_how_long_to_wait_are_told_exactly() -> None:
     of = pace(3, 1.0, 3)
-    assert (remaining((0, 0), of), wait_us((0, 0), of)) == (3, 0)
-    one = stepped((0, 0), of)
-    assert (one, remaining(one, of), wait_us(one, of)) == ((333_333, 1), 2, 0)
-    assert (remaining(of.slack, of), wait_us(of.slack, of)) == (0, 333_334)
+    assert (of.remaining((0, 0)), of.wait_us((0, 0))) == (3, 0)
+    one = of.stepped((0, 0))
+    assert (one, of.remaining(one), of.wait_us(one)) == ((333_333, 1), 2, 0)
+    assert (of.remaining(of.slack), of.wait_us(of.slack)) == (0, 333_334)
+    owed = (of.slack[0] + 10, 0)
+    assert (of.remaining(owed), of.wait_us(owed)) == (0, 333_344)
 
 
 def test_all_or_none() -> None:
@@ -125,8 +130,8 @@ def test_no_window_ever_admits_more_than_burst_plus_rate_times_window(of: Pace, 
 @given(of=limits, ahead_us=st.integers(0, 10**7))
 def test_the_wait_is_exactly_when_the_next_take_is_admitted(of: Pace, ahead_us: int) -> None:
     ahead = min((ahead_us, 0), of.slack)
-    wait = wait_us(ahead, of)
-    assert is_admitted(ahead, of) is (wait == 0)
+    wait = of.wait_us(ahead)
+    assert of.is_admitted(ahead) is (wait == 0)
     if wait:
         arrival = (ahead[0], ahead[1], of.parts)
         assert take_all([arrival], [of], wait)[0]
@@ -142,15 +147,23 @@ takes = st.lists(turns, min_size=1, max_size=30)
 Turn = tuple[list[int], int, int]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(paces=st.lists(limits, min_size=4, max_size=4), edited=limits, takes=takes)
+meters = limits | st.builds(
+    lambda limit, window, cost: quota(max(limit, cost), window, cost),
+    limit=st.integers(1, 60),
+    window=st.sampled_from(["minute", "hour", "day", "month"]),
+    cost=st.integers(1, 3),
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(paces=st.lists(meters, min_size=4, max_size=4), edited=meters, takes=takes)
 def test_the_script_in_redis_decides_exactly_as_the_pure_function(
-    redis_server: RedisProcess, paces: list[Pace], edited: Pace, takes: list[Turn]
+    redis_server: RedisProcess, paces: list[Meter], edited: Meter, takes: list[Turn]
 ) -> None:
     asyncio.run(compare(redis_server.url, paces, edited, takes))
 
 
-async def compare(url: str, paces: list[Pace], edited: Pace, takes: list[Turn]) -> None:
+async def compare(url: str, paces: list[Meter], edited: Meter, takes: list[Turn]) -> None:
     async with connect(url, "control") as client:
         await client.ask("FLUSHALL")
         arrivals: dict[int, Arrival] = {}
@@ -169,11 +182,11 @@ async def compare(url: str, paces: list[Pace], edited: Pace, takes: list[Turn]) 
 
 
 async def run_script(
-    client: Client, chosen: list[int], paces: list[Pace], wanted: int = 1, life_us: int = 0
+    client: Client, chosen: list[int], paces: Sequence[Meter], wanted: int = 1, life_us: int = 0
 ) -> list[int]:
     names = [f"{{rl:t}}:{n}" for n in chosen]
     arguments: list[Argument] = [wanted, life_us, *(argument for of in paces for argument in of.arguments)]
-    reply: list[int] = await client.run(script("gcra"), names, arguments)
+    reply: list[int] = await client.run(script("take"), names, arguments)
     return reply
 
 
@@ -198,7 +211,7 @@ async def test_an_arrival_far_in_the_future_empties_the_limit_and_does_not_lock_
     of = pace(1000, 1.0, 2)
     await client.ask("SET", "{rl:t}:1", f"{4 * 10**15} 0 1 1", is_write=True)
     reply = await run_script(client, [1], [of])
-    assert (reply[0], tuple(reply[2:4])) == (0, of.slack)
+    assert (reply[0], tuple(reply[2:4])) == (0, (of.slack[0] + DEBT_US, of.slack[1]))
 
 
 async def test_bytes_that_are_no_arrival_count_as_none(client: Client) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from store.gcra import Ahead, Arrival, Pace, pace, take_all
-from store.lease import LONGEST_LIFE_S, MAX_UNITS, Grant, Lease, terms_of
+from store.gcra import MAX_UNITS, Ahead, Arrival, Pace, pace
+from store.lease import Grant, Lease, terms_of
+from store.meter import LONGEST_LIFE_S, take_all
 
 HUNDRED = pace(100, 1.0, 200)
 
@@ -84,9 +85,9 @@ def test_where_a_limit_stands_is_told_by_what_has_been_spent() -> None:
     lease.asked(50.0, 4, lease.terms.life_s)
     lease.granted(Grant(4, 10**12, [(500_000, 0)]))
     lease.spend(50.0)
-    assert lease.ahead(50.0) == [(510_000, 0)]
+    assert lease.states(50.0) == [(510_000, 0)]
     lease.spend(50.1)
-    assert lease.ahead(50.1) == [(420_000, 0)]
+    assert lease.states(50.1) == [(420_000, 0)]
 
 
 def test_what_is_left_is_given_back_once() -> None:
@@ -138,7 +139,7 @@ def test_however_units_are_taken_spent_and_given_back_no_window_has_more_than_bu
 
 
 class Kept:
-    """One limit as lua/gcra.lua and lua/give_back.lua keep it."""
+    """One limit as lua/take.lua and lua/give_back.lua keep it."""
 
     def __init__(self, of: Pace) -> None:
         self.of = of

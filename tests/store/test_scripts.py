@@ -13,12 +13,14 @@ from store.client import Client
 from store.scripts import script
 
 LUA = Path(store.__file__).parent / "lua"
-NAMES = sorted(path.stem for path in LUA.glob("*.lua"))
+PARTS = {"window"}
+NAMES = sorted({path.stem for path in LUA.glob("*.lua")} - PARTS)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_script_opens_with_its_keys_arguments_reply_and_reason(name: str) -> None:
-    head = script(name).source.split("\n\n", 1)[0]
+    text = (LUA / f"{name}.lua").read_text()
+    head = re.sub(r"^-- needs \w+\n", "", text).split("\n\n", 1)[0]
     assert head.startswith(f"-- {name}: ")
     for word in ("-- KEYS", "-- Returns"):
         assert word in head
@@ -30,6 +32,15 @@ def test_every_script_opens_with_its_keys_arguments_reply_and_reason(name: str) 
 def test_every_script_compiles_on_the_server_under_the_hash_we_use(redis_url: str, name: str) -> None:
     with redis.Redis.from_url(redis_url) as raw:
         assert raw.script_load(script(name).source) == script(name).sha
+
+
+def test_a_script_that_needs_another_has_it_before_itself() -> None:
+    needing = {
+        name: found[1] for name in NAMES if (found := re.match(r"-- needs (\w+)", (LUA / f"{name}.lua").read_text()))
+    }
+    assert set(needing.values()) == PARTS
+    for name, needed in needing.items():
+        assert script(name).source.startswith((LUA / f"{needed}.lua").read_text())
 
 
 def test_a_script_that_is_not_there_is_an_error() -> None:
