@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -43,6 +44,16 @@ class Identity:
     """What an issuer says of the caller."""
     fields: tuple[tuple[str, str], ...] = ()
     """What a trusted service says of the caller, for the target; the client's own of these names are gone."""
+
+    def claim(self, name: str) -> str | None:
+        """Give what is claimed of the caller under this name: text as it is, anything else as JSON, None for nothing.
+
+        Equal values give equal text, whatever the order of their members.
+        """
+        value = None if self.claims is None else self.claims.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 class SessionCell:

@@ -104,6 +104,9 @@ def _key_of(by: By) -> KeyOf:
     if by.kind == "header":
         header = by.header or ""
         return lambda ctx: value_key(ctx.request.in_req.headers.get(header, ""))
+    if by.kind == "claim":
+        claim = by.claim or ""
+        return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.claim(claim) or "")
     if by.kind == "key":
         return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.key_id or who.subject)
     return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.subject)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Discriminator, Field, StrictStr, StringConstraints
+from pydantic import AfterValidator, Discriminator, Field, StrictStr, StringConstraints, WithJsonSchema
 
-from store.model.fields import check_line
+from store.model.fields import MAX_CLAIM_LENGTH, check_claim, check_line
 from store.model.parts import FieldName, Given, ParamName, Part, Seconds
 from store.model.targets import parse_target_url
 
@@ -47,7 +47,11 @@ def _is_address(host: str) -> bool:
 
 
 ServiceUrl = Annotated[StrictStr, Field(max_length=2048), AfterValidator(_service_url)]
-Claim = Annotated[StrictStr, Field(min_length=1, max_length=128), AfterValidator(check_line)]
+Claim = Annotated[
+    StrictStr,
+    AfterValidator(check_claim),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_CLAIM_LENGTH}),
+]
 
 
 class JwtAuth(Part):

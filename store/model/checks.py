@@ -105,7 +105,7 @@ def _limits(place: Loc, sketch: Sketch[Route], limits: Mapping[str, Sketch[RateL
         return
     for at, name in enumerate(sketch.part.limits):
         limit = limits.get(name)
-        if limit is not None and limit.has("by") and limit.part.by.kind in ("key", "subject"):
+        if limit is not None and limit.has("by") and limit.part.by.needs_auth:
             kind = limit.part.by.kind
             yield Found((*place, "limits", at), f"{name!r} counts by {kind}, but the route has no auth")
 

@@ -7,6 +7,7 @@ import re
 from store.model.faults import did_you_mean, shown
 
 MAX_VALUE_LENGTH = 4096
+MAX_CLAIM_LENGTH = 128
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _TERMINAL_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -47,6 +48,13 @@ def check_line(text: str) -> str:
     if _TERMINAL_CONTROL.search(text) is not None:
         raise ValueError("has a line break or another control character")
     return text
+
+
+def check_claim(name: str) -> str:
+    """Give the name of a claim back (RFC 7519 section 4), or raise ValueError."""
+    if not 1 <= len(name) <= MAX_CLAIM_LENGTH:
+        raise ValueError(f"a claim's name is 1 to {MAX_CLAIM_LENGTH} characters long")
+    return check_line(name)
 
 
 # What the edge's parser (llhttp) takes of the methods that are forwarded; any other is a 400 before it is routed.

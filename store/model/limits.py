@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, WithJso
 
 from store.gcra import pace
 from store.model.faults import did_you_mean
-from store.model.fields import check_field_name
+from store.model.fields import check_claim, check_field_name
 from store.model.parts import Given, Part, as_text
 from store.model.units import Rate, format_rate, parse_rate
 
@@ -17,8 +17,14 @@ from store.model.units import Rate, format_rate, parse_rate
 class By(Part):
     """What a limit counts by."""
 
-    kind: Literal["tenant", "route", "key", "subject", "ip", "header"]
+    kind: Literal["tenant", "route", "key", "subject", "ip", "header", "claim"]
     header: str | None = None
+    claim: str | None = None
+
+    @property
+    def needs_auth(self) -> bool:
+        """Whether there is nothing to count by where nobody says who calls."""
+        return self.kind in ("key", "subject", "claim")
 
 
 _PLAIN_KINDS = ("tenant", "route", "key", "subject", "ip")
@@ -34,9 +40,14 @@ def _by(raw: object) -> object:
         if kind == "header":
             return {"kind": "header", "header": check_field_name(as_text(name, "{header: X-Team}"))}
         if kind == "claim":
-            raise ValueError("counting by a claim is not supported yet")
+            return {"kind": "claim", "claim": check_claim(as_text(name, "{claim: plan}"))}
     hint = did_you_mean(raw, _PLAIN_KINDS) if isinstance(raw, str) else ""
-    raise ValueError(f"expected {', '.join(_PLAIN_KINDS)} or {{header: NAME}}{hint}")
+    raise ValueError(f"expected {', '.join(_PLAIN_KINDS)}, {{header: NAME}} or {{claim: NAME}}{hint}")
+
+
+def _written(by: By) -> object:
+    """Write it as documents do."""
+    return by.kind if by.kind in _PLAIN_KINDS else {by.kind: by.header or by.claim}
 
 
 Burst = Annotated[StrictInt, Field(ge=1, le=1_000_000_000)]
@@ -55,17 +66,20 @@ class RateLimit(Part):
     by: Annotated[
         By,
         BeforeValidator(_by),
-        PlainSerializer(lambda by: {"header": by.header} if by.kind == "header" else by.kind),
+        PlainSerializer(_written),
         WithJsonSchema(
             {
                 "anyOf": [
                     {"enum": list(_PLAIN_KINDS)},
-                    {
-                        "type": "object",
-                        "properties": {"header": {"type": "string"}},
-                        "required": ["header"],
-                        "additionalProperties": False,
-                    },
+                    *(
+                        {
+                            "type": "object",
+                            "properties": {kind: {"type": "string"}},
+                            "required": [kind],
+                            "additionalProperties": False,
+                        }
+                        for kind in ("header", "claim")
+                    ),
                 ],
                 "description": "What is counted by: one count for each of its values.",
             }

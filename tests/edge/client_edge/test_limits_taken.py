@@ -40,12 +40,14 @@ async def taking(redis_url: str) -> AsyncIterator[Taking]:
         yield Taking(Limiter(client, lambda: 1))
 
 
-def context(*fields: tuple[str, str], remote: str = "192.0.2.1", key: str | None = None) -> ProxyContext:
+def context(
+    *fields: tuple[str, str], remote: str = "192.0.2.1", key: str | None = None, claims: dict[str, Any] | None = None
+) -> ProxyContext:
     plain = incoming(headers=[("Host", "shop.test"), *fields])
     request = FakeIncoming("GET", "/", plain.headers, plain.content, remote=remote)
     ctx = ProxyContext().copy_for(ProxyRequest(request, "/", "", CIMultiDict(plain.headers)))
     if key is not None:
-        ctx.identity = Identity(key, key)
+        ctx.identity = Identity(key, key, claims=claims)
     return ctx
 
 
@@ -85,6 +87,17 @@ def once(by: Any, **fields: Any) -> dict[str, Any]:
         ({"header": "X-Team"}, context(("x-team", "a"), remote="192.0.2.9"), context(("X-Team", "b"))),
         ({"header": "X-Team"}, context(("X-Team", "a" * 5000)), context(("X-Team", "a" * 5001))),
         ({"header": "X-Team"}, context(), context(("X-Team", "b"))),
+        *[
+            ({"claim": "plan"}, context(key="one", claims=same), context(key="one", claims=other))
+            for same, other in (
+                ({"plan": "gold", "sub": "a"}, {"plan": "silver", "sub": "a"}),
+                ({"plan": {"a": 1, "b": 2}}, {"plan": {"a": 1, "b": 3}}),
+                ({"plan": ["a"]}, {"plan": ["b"]}),
+                ({"plan": "x" * 5000}, {"plan": "x" * 5001}),
+                ({"plan": True}, {"plan": None}),
+                (None, {"plan": "gold"}),
+            )
+        ],
     ],
 )
 async def test_what_is_alike_is_counted_together_and_what_is_not_apart(
@@ -101,6 +114,16 @@ def _again(ctx: ProxyContext) -> ProxyContext:
     if ctx.identity is not None:
         fresh.identity = ctx.identity
     return fresh
+
+
+@pytest.mark.parametrize(
+    ("one", "alike"),
+    [({"a": 1, "b": [2]}, {"b": [2], "a": 1}), ("gold", "gold"), (None, None), ("", None)],
+)
+async def test_equal_claims_of_two_callers_are_counted_together(taking: Taking, one: Any, alike: Any) -> None:
+    middleware = taking.middleware(one=once({"claim": "plan"}))
+    assert await is_admitted(middleware, context(key="a", claims={"plan": one}))
+    assert not await is_admitted(middleware, context(key="b", claims={"plan": alike}))
 
 
 async def test_addresses_of_one_ipv6_subscriber_are_one(taking: Taking) -> None:

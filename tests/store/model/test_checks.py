@@ -59,6 +59,8 @@ def splits(*shares: tuple[str, int], **fields: Any) -> dict[str, Any]:
          ["routes[0].limits[0]: 'per-key' counts by key, but the route has no auth"]),
         (document(limits={"s": {"rate": "1/s", "by": "subject"}}, routes=[route(limits=["s"], auth=[])]),
          ["routes[0].limits[0]: 's' counts by subject, but the route has no auth"]),
+        (document(limits={"p": {"rate": "1/s", "by": {"claim": "plan"}}}, routes=[route(limits=["p"])]),
+         ["routes[0].limits[0]: 'p' counts by claim, but the route has no auth"]),
     ],
 )  # fmt: skip
 def test_parts_that_do_not_go_together_are_refused(raw: dict[str, Any], lines: list[str]) -> None:

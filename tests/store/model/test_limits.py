@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from store.model import parse_document
+from store.model import dump_document, parse_document
 from store.model.limits import RateLimit
 from tests.store.model.documents import document, faults_in
 
@@ -16,13 +16,17 @@ def limit(**fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("by", "kind", "header"),
+    ("by", "kind", "name"),
     [(kind, kind, None) for kind in ("tenant", "route", "key", "subject", "ip")]
-    + [({"header": "X-Team"}, "header", "X-Team")],
+    + [({"header": "X-Team"}, "header", "X-Team"), ({"claim": "plan"}, "claim", "plan")]
+    + [({"claim": "https://acme.com/plan"}, "claim", "https://acme.com/plan")],
 )
-def test_a_limit_counts_by_one_thing(by: Any, kind: str, header: str | None) -> None:
-    parsed = parse_document(limit(by=by)).limits["a"]
-    assert (parsed.by.kind, parsed.by.header) == (kind, header)
+def test_a_limit_counts_by_one_thing(by: Any, kind: str, name: str | None) -> None:
+    document = parse_document(limit(by=by))
+    parsed = document.limits["a"].by
+    assert (parsed.kind, parsed.header or parsed.claim) == (kind, name)
+    assert None in (parsed.header, parsed.claim)
+    assert dump_document(document)["limits"]["a"]["by"] == by
 
 
 @pytest.mark.parametrize(("fields", "burst"), [({}, 5), ({"burst": 1}, 1), ({"burst": 200}, 200)])
@@ -32,7 +36,7 @@ def test_a_burst_is_one_periods_worth_unless_it_is_given(fields: dict[str, Any],
     assert (parsed.count, parsed.period_s, parsed.burst, parsed.on_store_loss) == (5, 1.0, burst, "local")
 
 
-BY = "limits.a.by: expected tenant, route, key, subject, ip or {header: NAME}"
+BY = "limits.a.by: expected tenant, route, key, subject, ip, {header: NAME} or {claim: NAME}"
 
 
 @pytest.mark.parametrize(
@@ -50,6 +54,9 @@ BY = "limits.a.by: expected tenant, route, key, subject, ip or {header: NAME}"
         (limit(by={"header": "X", "kind": "header"}), BY),
         (limit(by={"header": "X Y"}), "limits.a.by: not a header field's name: 'X Y'"),
         (limit(by={"header": 5}), "limits.a.by: expected text such as {header: X-Team}"),
+        (limit(by={"claim": 5}), "limits.a.by: expected text such as {claim: plan}"),
+        (limit(by={"claim": ""}), "limits.a.by: a claim's name is 1 to 128 characters long"),
+        (limit(by={"claim": "a\nb"}), "limits.a.by: has a line break or another control character"),
         (limit(by=["ip"]), BY),
         (limit(on_store_loss="close"),
          "limits.a.on_store_loss: expected 'local', 'open' or 'closed'; did you mean 'closed'?"),

@@ -19,8 +19,6 @@ from tests.store.model.documents import document, faults_in
         ({"limits": {"month": {"quota": "1/month", "by": "key"}}}, ["limits.month.quota: not supported yet"]),
         ({"limits": {"busy": {"concurrent": 50, "by": "tenant"}}}, ["limits.busy.concurrent: not supported yet"]),
         ({"limits": {"try": {"rate": "1/s", "by": "ip", "shadow": True}}}, ["limits.try.shadow: not supported yet"]),
-        ({"limits": {"c": {"rate": "1/s", "by": {"claim": "plan"}}}},
-         ["limits.c.by: counting by a claim is not supported yet"]),
     ],
 )  # fmt: skip
 def test_what_comes_later_is_refused_by_its_place(raw: dict[str, Any], lines: list[str]) -> None:
