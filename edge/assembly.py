@@ -20,9 +20,12 @@ from typing import Any
 
 from edge.census import ConnectionLimits
 from edge.client_edge.key_cache import KeyCache
+from edge.client_edge.key_sets import KeySets, asking
+from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Parts, compile_tenant
 from edge.deadlines import Pace
 from edge.headers import TrustedProxies
+from edge.outgoing import Outgoing
 from edge.router import DynamicRouter
 from edge.serve import EdgeService
 from edge.server import EdgeServer
@@ -135,8 +138,13 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         keys = KeyCache(Catalog(data).get_key)
         limiter = Limiter(data, lambda: watcher.live_workers)
         stack.push_async_callback(limiter.aclose)
-        targets = LiveTargets(EgressFilter(settings.egress_allow).allows, counters.upstreams)
-        parts = Parts(targets, keys, limiter, counters)
+        egress = EgressFilter(settings.egress_allow)
+        outgoing = Outgoing(egress.allows)
+        stack.push_async_callback(outgoing.aclose)
+        key_sets = KeySets(asking(outgoing))
+        stack.push_async_callback(key_sets.aclose)
+        targets = LiveTargets(egress.allows, counters.upstreams)
+        parts = Parts(targets, keys, limiter, counters, key_sets, TokenCache())
 
         def compile_record(tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
             try:

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from edge.client_edge.admission import limit_body, refuse_upgrades
 from edge.client_edge.api_key import ApiKeyMethod
 from edge.client_edge.auth import AuthMethod, require_any
+from edge.client_edge.jwt import JwtMethod
 from edge.client_edge.key_cache import KeyCache
+from edge.client_edge.key_sets import KeySets
 from edge.client_edge.limits import NamedLimit, take_limits
+from edge.client_edge.token_cache import TokenCache
 from edge.context import ProxyContext
 from edge.fields import RouteFields
 from edge.middleware import MiddlewarePhase, ProxyMiddleware, ProxyMiddlewareDef
@@ -25,7 +28,7 @@ from edge.telemetry.counters import Counters
 from edge.upstreams.group import SplitTransport, UpstreamGroup
 from edge.upstreams.live import LiveTargets
 from store.limiter import Limiter
-from store.model import ApiKeyAuth, HeaderOps, Route, TenantDocument
+from store.model import ApiKeyAuth, HeaderOps, JwtAuth, RequestHeaderOps, Route, TenantDocument
 from store.model import AuthMethod as Declared
 
 # One middleware in each phase: those at the client's edge depend on each other, and two in one phase would be gathered,
@@ -45,6 +48,8 @@ class Parts:
     keys: KeyCache
     limiter: Limiter
     counters: Counters
+    key_sets: KeySets
+    tokens: TokenCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +76,37 @@ def compile_tenant(document: TenantDocument, hosts: Iterable[str], revision: int
     hosts = tuple(hosts)
     if not hosts:
         return CompiledTenant({}, lambda: None)  # disabled, or nothing verified: no target is held, none is checked
-    tenant = document.tenant
-    groups: dict[str, UpstreamGroup] = {}
-
-    def release() -> None:
-        for group in groups.values():
-            group.close()
-
+    held = _Held({}, {})
     try:
-        for name, upstream in document.upstreams.items():
-            groups[name] = UpstreamGroup(tenant, name, upstream, parts.targets)
-        rows = {route.name: _row(document, route, groups, revision, parts) for route in document.routes}
-        return CompiledTenant(_tables(document, hosts, rows), release)
+        _hold(document, held, parts)
+        rows = {route.name: _row(document, route, held, revision, parts) for route in document.routes}
+        return CompiledTenant(_tables(document, hosts, rows), held.release)
     except BaseException:
-        release()
+        held.release()
         raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a compiled tenant holds of its worker, by the names of its document; what nobody names is not held."""
+
+    groups: dict[str, UpstreamGroup]
+    methods: dict[str, AuthMethod]
+
+    def release(self) -> None:
+        """Give all of it back; idempotent."""
+        for group in self.groups.values():
+            group.close()
+        while self.methods:
+            self.methods.popitem()[1].close()
+
+
+def _hold(document: TenantDocument, held: _Held, parts: Parts) -> None:
+    """Take one by one, so that what was taken is known when the next cannot be had."""
+    for name, upstream in document.upstreams.items():
+        held.groups[name] = UpstreamGroup(document.tenant, name, upstream, parts.targets)
+    for name in dict.fromkeys(name for route in document.routes for name in route.auth):
+        held.methods[name] = _auth_method(document.tenant, document.auth[name], parts)
 
 
 def _tables(document: TenantDocument, hosts: Iterable[str], rows: Mapping[str, TableRow]) -> dict[str, DomainTable]:
@@ -100,13 +121,11 @@ def _tables(document: TenantDocument, hosts: Iterable[str], rows: Mapping[str, T
     return by_host
 
 
-def _row(
-    document: TenantDocument, route: Route, groups: Mapping[str, UpstreamGroup], revision: int, parts: Parts
-) -> TableRow:
+def _row(document: TenantDocument, route: Route, held: _Held, revision: int, parts: Parts) -> TableRow:
     handler = HTTPProxyHandler(
         rewrite=None if route.rewrite is None else compile_rewrite(route.rewrite),
-        middlewares=_middlewares(document, route, parts),
-        transport=_transport(route, groups),
+        middlewares=_middlewares(document, route, held, parts),
+        transport=_transport(route, held.groups),
         raises_for_status=False,
     )
     return TableRow(
@@ -124,17 +143,17 @@ def _transport(route: Route, groups: Mapping[str, UpstreamGroup]) -> Transport:
     return SplitTransport([(groups[share.upstream], share.weight) for share in route.split])
 
 
-def _middlewares(document: TenantDocument, route: Route, parts: Parts) -> Iterator[ProxyMiddlewareDef]:
+def _middlewares(document: TenantDocument, route: Route, held: _Held, parts: Parts) -> Iterator[ProxyMiddlewareDef]:
     tenant = document.tenant
     if not route.websocket or route.max_body_bytes is not None:
         yield ProxyMiddlewareDef(ADMISSION, _admission(route))
     if route.auth:
-        methods = [_auth_method(tenant, document.auth[name], parts) for name in route.auth]
+        methods = [held.methods[name] for name in route.auth]
         yield ProxyMiddlewareDef(AUTH, require_any(methods, keep_credentials=route.keep_credentials))
     if route.limits:
         limits = [NamedLimit(name, document.limits[name]) for name in route.limits]
         yield ProxyMiddlewareDef(LIMITS, take_limits(tenant, route.name, limits, parts.limiter, parts.counters))
-    if route.headers.request != _NO_OPS:
+    if route.headers.request != _NO_REQUEST_OPS:
         yield ProxyMiddlewareDef(REQUEST_RULES, change_request(route.headers.request))
     if route.headers.response != _NO_OPS:
         yield ProxyMiddlewareDef(ANSWER_RULES, change_response(route.headers.response))
@@ -144,6 +163,8 @@ def _auth_method(tenant: str, declared: Declared, parts: Parts) -> AuthMethod:
     match declared:
         case ApiKeyAuth():
             return ApiKeyMethod(tenant, declared, parts.keys)
+        case JwtAuth():
+            return JwtMethod(tenant, declared, parts.key_sets, parts.tokens)
         case _:
             raise ValueError(f"{declared.type} is not supported yet")
 
@@ -163,3 +184,4 @@ def _admission(route: Route) -> ProxyMiddleware:
 
 
 _NO_OPS = HeaderOps()
+_NO_REQUEST_OPS = RequestHeaderOps()

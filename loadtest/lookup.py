@@ -21,7 +21,11 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 
 from edge.client_edge.key_cache import KeyCache
+from edge.client_edge.key_sets import KeySets
+from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Parts, compile_tenant
+from edge.errors import EdgeError
+from edge.outgoing import Answer
 from edge.router import DynamicRouter, Hit
 from edge.telemetry.counters import Counters
 from edge.tenancy import Tenancy
@@ -87,12 +91,18 @@ def item_of(number: int) -> Item:
     return Item(tenant, number + 1, number + 1, encode(TenantRecord(document), str(document["tenant"])))
 
 
+async def no_issuer(_tenant: str, _url: str) -> Answer:
+    """Answer for the issuers of tokens, of which there are none."""
+    raise EdgeError("auth_unavailable")
+
+
 @contextmanager
 def empty_worker() -> Iterator[tuple[DynamicRouter, Tenancy]]:
     """Make the part of a worker that holds tenants; its store is never asked, because no route has a limit or a key."""
     client = connect("redis://127.0.0.1:1", "data")
     keys = KeyCache(lambda _tenant, _key_id: asyncio.sleep(0, None))
-    parts = Parts(LiveTargets(EgressFilter().allows), keys, Limiter(client, lambda: 1), Counters())
+    targets, limiter = LiveTargets(EgressFilter().allows), Limiter(client, lambda: 1)
+    parts = Parts(targets, keys, limiter, Counters(), KeySets(no_issuer), TokenCache())
 
     def compile_record(_tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
         return compile_tenant(parse_document(envelope.record().document), envelope.hosts, revision, parts)

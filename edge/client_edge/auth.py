@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from edge.context import Identity, ProxyContext
-from edge.errors import EdgeError
+from edge.errors import EdgeError, Fields
 from edge.message import ProxyRequest, ProxyResponse
 from edge.middleware import ProxyMiddleware
 
@@ -25,6 +25,8 @@ class AuthMethod(ABC):
 
     challenge = ""
     """What a 401 says of this method in `WWW-Authenticate` (RFC 9110 section 11.6.1), "" for nothing."""
+    rejection = ""
+    """What it says instead to a request that has shown a credential of this kind, "" for the same."""
 
     @abstractmethod
     def shown(self, request: ProxyRequest, *, keep: bool) -> Any:
@@ -41,9 +43,16 @@ class AuthMethod(ABC):
     async def judge(self, ctx: ProxyContext, shown: Any) -> Verdict:
         """Find out who calls; EdgeError (503) when nobody can tell now."""
 
+    def close(self) -> None:  # noqa: B027 - most methods hold nothing
+        """Give back what this method holds of the worker; called once, when no new request can meet it."""
+
     def invite(self, ctx: ProxyContext) -> ProxyResponse | None:  # noqa: ARG002 - for those that have none
         """Give what to answer instead of a 401 to a request that nobody has been found to send."""
         return None
+
+
+Given = tuple[AuthMethod, Any]
+"""A method, and the credential of its kind that a request has shown."""
 
 
 def require_any(methods: Sequence[AuthMethod], *, keep_credentials: bool = False) -> ProxyMiddleware:
@@ -61,8 +70,6 @@ class _AnyOf:
     def __init__(self, methods: tuple[AuthMethod, ...], *, keep: bool) -> None:
         self._methods = methods
         self._keep = keep
-        challenges = ", ".join(method.challenge for method in methods if method.challenge)
-        self._fields = (("WWW-Authenticate", challenges),) if challenges else ()
 
     def check(self, ctx: ProxyContext) -> Awaitable[None] | None:
         """Let a caller pass that is known here; what is to be awaited where that takes somebody's answer."""
@@ -75,10 +82,10 @@ class _AnyOf:
                 return None
         if given:
             return self._ask(ctx, given)
-        self._refuse(ctx, None, None)
+        self._refuse(ctx, (), None, None)
         return None
 
-    async def _ask(self, ctx: ProxyContext, given: Sequence[tuple[AuthMethod, Any]]) -> None:
+    async def _ask(self, ctx: ProxyContext, given: Sequence[Given]) -> None:
         lost: EdgeError | None = None
         answer: ProxyResponse | None = None
         for method, shown in given:
@@ -91,13 +98,21 @@ class _AnyOf:
                 ctx.identity = verdict
                 return
             answer = answer or verdict
-        self._refuse(ctx, lost, answer)
+        self._refuse(ctx, given, lost, answer)
 
-    def _refuse(self, ctx: ProxyContext, lost: EdgeError | None, answer: ProxyResponse | None) -> None:
+    def _refuse(
+        self, ctx: ProxyContext, given: Sequence[Given], lost: EdgeError | None, answer: ProxyResponse | None
+    ) -> None:
         if lost is not None:
             raise lost
         for method in self._methods if answer is None else ():
             answer = answer or method.invite(ctx)
         if answer is None:
-            raise EdgeError("unauthorized", headers=self._fields)
+            raise EdgeError("unauthorized", headers=self._challenges([method for method, _ in given]))
         ctx.response = answer
+
+    def _challenges(self, shown: Sequence[AuthMethod]) -> Fields:
+        """Name the ways to show who calls, each once, even where two issuers' tokens come in one way."""
+        told = [(method.rejection if method in shown else "") or method.challenge for method in self._methods]
+        challenges = ", ".join(dict.fromkeys(filter(None, told)))
+        return (("WWW-Authenticate", challenges),) if challenges else ()

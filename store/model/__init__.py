@@ -7,7 +7,7 @@ from store.model.faults import DocumentError, Fault, did_you_mean
 from store.model.hosts import is_mask, mask_matches, normalise_host, parent_masks
 from store.model.limits import By, RateLimit
 from store.model.paths import PathKind, PathPattern, Segment, SegmentKind
-from store.model.routes import HeaderOps, HeaderRules, Match, Route, RouteRewrite, SplitShare
+from store.model.routes import HeaderOps, HeaderRules, Match, RequestHeaderOps, Route, RouteRewrite, SplitShare
 from store.model.schema import document_json_schema
 from store.model.tenant import Domain, TenantDocument
 from store.model.text import load_yaml_documents
@@ -31,6 +31,7 @@ __all__ = [
     "PathKind",
     "PathPattern",
     "RateLimit",
+    "RequestHeaderOps",
     "Retry",
     "Route",
     "RouteRewrite",

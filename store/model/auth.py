@@ -33,9 +33,9 @@ class ApiKeyAuth(Part):
 
 def _service_url(raw: str) -> str:
     """Give the URL of somebody's service back; ValueError for anything that is not one, or not safe on its way."""
-    plain, _, query = raw.partition("?")
-    if "#" in query:
+    if "#" in raw:
         raise ValueError("a service's URL has no fragment")
+    plain = raw.partition("?")[0]
     location = parse_target_url(plain)
     if location.scheme == "http" and urlsplit(plain).hostname != "localhost" and not _is_address(location.host):
         raise ValueError("expected https: who can change the answer on its way can let anybody in")

@@ -18,7 +18,7 @@ from store.model.faults import Found, Loc
 from store.model.fields import is_reserved_for_answers, is_reserved_for_requests
 from store.model.limits import RateLimit
 from store.model.regexes import compile_regex
-from store.model.routes import HeaderOps, Route, RouteRewrite
+from store.model.routes import HeaderOps, RequestHeaderOps, Route, RouteRewrite
 from store.model.upstreams import Upstream
 
 
@@ -129,12 +129,15 @@ def _headers(place: Loc, sketch: Sketch[Route]) -> Iterator[Found]:
         for step, name in _named(ops):
             if is_reserved(name):
                 yield Found((*place, "headers", side, *step), f"{name} is the edge's own: no rule can change it")
+    if sketch.has("auth") and not sketch.part.auth:
+        for name in rules.request.claims:
+            yield Found((*place, "headers", "request", "set", name), "takes a claim, but the route has no auth")
     for at, name in enumerate(rules.request.remove):
         if name.lower() == "host":
             yield Found((*place, "headers", "request", "remove", at), "no request can go without its Host")
 
 
-def _named(ops: HeaderOps) -> Iterator[tuple[Loc, str]]:
+def _named(ops: HeaderOps | RequestHeaderOps) -> Iterator[tuple[Loc, str]]:
     yield from ((("set", name), name) for name in ops.set)
     yield from ((("remove", at), name) for at, name in enumerate(ops.remove))
 

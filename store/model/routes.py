@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
     PlainSerializer,
+    PlainValidator,
     StrictBool,
     StrictInt,
     StrictStr,
     WithJsonSchema,
 )
 
-from store.model.fields import check_method
+from store.model.fields import check_claim, check_field_value, check_method
 from store.model.parts import (
     DomainName,
     FieldName,
@@ -38,7 +40,7 @@ def _pattern(raw: object) -> PathPattern:
     return raw if isinstance(raw, PathPattern) else PathPattern.parse_written(as_text(raw, "/v1/*"))
 
 
-def _distinct(fields: dict[str, str]) -> dict[str, str]:
+def _distinct(fields: dict[str, Any]) -> dict[str, Any]:
     """Header fields' names are one whatever their case (RFC 9110 section 5.1)."""
     if len({name.lower() for name in fields}) < len(fields):
         raise ValueError("the same header field stands twice, in another case")
@@ -65,6 +67,46 @@ Path = Annotated[
 Fields = Annotated[dict[FieldName, FieldValue], AfterValidator(_distinct)]
 
 
+class FromClaim(Part):
+    """A field's value that is a claim of the caller."""
+
+    claim: str
+
+
+def _source(raw: object) -> str | FromClaim:
+    if isinstance(raw, FromClaim):
+        return raw
+    if isinstance(raw, str):
+        return check_field_value(raw)
+    if isinstance(raw, Mapping) and set(raw) == {"claim"}:
+        return FromClaim(claim=check_claim(as_text(raw["claim"], "{claim: plan}")))
+    if isinstance(raw, bool | int | float):
+        raise ValueError("expected text: put it in quotes")
+    raise ValueError("expected text, or {claim: NAME}")
+
+
+FieldSource = Annotated[
+    str | FromClaim,
+    PlainValidator(_source),
+    PlainSerializer(lambda value: value if isinstance(value, str) else {"claim": value.claim}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {"claim": {"type": "string"}},
+                    "required": ["claim"],
+                    "additionalProperties": False,
+                },
+            ],
+            "description": "Text, or what is claimed of the caller.",
+            "examples": ["prod", {"claim": "plan"}],
+        }
+    ),
+]
+
+
 class Match(Part):
     """What else a request must have: header fields and query parameters with exactly these values."""
 
@@ -86,10 +128,27 @@ class HeaderOps(Part):
     remove: tuple[FieldName, ...] = Field(default=(), max_length=64)
 
 
+class RequestHeaderOps(Part):
+    """Fields to remove, then fields to set, to a text or to a claim of the caller; without the claim, to nothing."""
+
+    set: Annotated[dict[FieldName, FieldSource], AfterValidator(_distinct)] = Field(default={}, max_length=64)
+    remove: tuple[FieldName, ...] = Field(default=(), max_length=64)
+
+    @property
+    def claims(self) -> dict[str, str]:
+        """Give the claims that are set, by the names of their fields."""
+        return {name: value.claim for name, value in self.set.items() if isinstance(value, FromClaim)}
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Give the texts that are set, by the names of their fields."""
+        return {name: value for name, value in self.set.items() if isinstance(value, str)}
+
+
 class HeaderRules(Part):
     """What a route changes in the header of its requests and of their answers."""
 
-    request: HeaderOps = HeaderOps()
+    request: RequestHeaderOps = RequestHeaderOps()
     response: HeaderOps = HeaderOps()
 
 

@@ -16,7 +16,7 @@ from store.model.auth import AUTH_TYPES, auth_part
 from store.model.faults import Found, Loc
 from store.model.limits import RateLimit
 from store.model.parts import NAME_FORM, Part, spelling_of
-from store.model.routes import HeaderOps, HeaderRules, Match, Route, RouteRewrite, SplitShare
+from store.model.routes import HeaderOps, HeaderRules, Match, RequestHeaderOps, Route, RouteRewrite, SplitShare
 from store.model.tenant import Domain, TenantDocument
 from store.model.upstreams import HealthCheck, Retry, Target, Upstream
 
@@ -34,7 +34,7 @@ _PARTS: Mapping[Loc, type[Part]] = {
     ("routes", "*", "split", "*"): SplitShare,
     ("routes", "*", "rewrite"): RouteRewrite,
     ("routes", "*", "headers"): HeaderRules,
-    ("routes", "*", "headers", "request"): HeaderOps,
+    ("routes", "*", "headers", "request"): RequestHeaderOps,
     ("routes", "*", "headers", "response"): HeaderOps,
 }
 _KEY = "[key]"  # how pydantic says that the key is wrong, not its value

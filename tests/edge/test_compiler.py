@@ -12,7 +12,10 @@ from multidict import CIMultiDict
 
 import edge.compiler
 from edge.client_edge.key_cache import KeyCache
+from edge.client_edge.key_sets import KeySets
+from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Entry, Parts, compile_tenant
+from edge.outgoing import Answer
 from edge.router import DynamicRouter, Hit, Miss
 from edge.telemetry.counters import Counters
 from edge.upstreams.egress import EgressFilter
@@ -29,7 +32,12 @@ HEALTH = {"path": "/healthz", "interval": "1h"}
 def worker() -> Iterator[Parts]:
     """The parts that compiled routes use; nothing in here asks the store."""
     client = connect("redis://127.0.0.1:1", "data")
-    yield Parts(LiveTargets(EgressFilter().allows), KeyCache(no_key), Limiter(client, lambda: 1), Counters())
+    targets, limiter = LiveTargets(EgressFilter().allows), Limiter(client, lambda: 1)
+    yield Parts(targets, KeyCache(no_key), limiter, Counters(), KeySets(nobody_asks), TokenCache())
+
+
+async def nobody_asks(tenant: str, url: str) -> Answer:
+    raise AssertionError(url)
 
 
 async def no_key(tenant: str, key_id: str) -> None:
@@ -151,6 +159,24 @@ async def test_what_is_held_is_given_back_once() -> None:
         assert len(parts.targets) == 0
 
 
+JWT = {"type": "jwt", "issuer": "https://id.test/", "audience": "a", "jwks_url": "https://id.test/jwks"}
+
+
+async def test_a_key_set_is_held_once_for_all_routes_and_given_back_with_the_last_document_that_names_it() -> None:
+    routes = [route(auth=["users"]), {"name": "b", "path": "/b", "upstream": "app", "auth": ["users", "others"]}]
+    auth = {"users": JWT, "others": {**JWT, "audience": "b"}, "idle": {**JWT, "jwks_url": "https://idle.test/jwks"}}
+    with worker() as parts:
+        before = compiled(document(*routes, auth=auth), parts)
+        assert len(parts.key_sets) == 1  # nobody asks for what no route names
+        after = compiled(document(*routes, auth=auth), parts)
+        before.release()
+        assert len(parts.key_sets) == 1
+        compiled(document(), parts).release()
+        after.release()
+        after.release()
+        assert len(parts.key_sets) == 0
+
+
 async def test_a_successor_takes_over_the_targets_it_shares() -> None:
     with worker() as parts:
         before = compiled(document(), parts)
@@ -168,11 +194,11 @@ async def test_a_tenant_that_does_not_compile_holds_nothing(monkeypatch: pytest.
     with worker() as parts:
         before = asyncio.all_tasks()
         monkeypatch.setattr(edge.compiler, "compile_rewrite", unforeseen)
-        raw = document(route(rewrite={"strip_prefix": "/v1"}))
+        raw = document(route(rewrite={"strip_prefix": "/v1"}, auth=["users"]), auth={"users": JWT})
         raw["upstreams"]["app"]["health"] = HEALTH
         with pytest.raises(RuntimeError):
             compiled(raw, parts)
-        assert len(parts.targets) == 0
+        assert (len(parts.targets), len(parts.key_sets)) == (0, 0)
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == before
 

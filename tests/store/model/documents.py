@@ -34,6 +34,17 @@ def route(**fields: Any) -> dict[str, Any]:
     return {"name": "api", "path": "/v1/*", "upstream": "shop", **fields}
 
 
+def jwt(**fields: Any) -> dict[str, Any]:
+    """Give a good method for JSON Web Tokens with some of its fields replaced or added."""
+    return {
+        "type": "jwt",
+        "issuer": "https://id.acme.com/",
+        "audience": "shop",
+        "jwks_url": "https://id.acme.com/jwks.json",
+        **fields,
+    }
+
+
 def with_route(**fields: Any) -> dict[str, Any]:
     """Give a good document with one route that has these fields."""
     return document(routes=[route(**fields)])
@@ -76,17 +87,26 @@ FULL = document(
             retry={"attempts": 1, "on": ["connect"]},
         )
     },
-    auth={"keys": {"type": "api_key", "header": "X-Key"}},
-    limits={"team": {"rate": "1/s", "burst": 1, "by": {"header": "X-Team"}, "on_store_loss": "open"}},
+    auth={
+        "keys": {"type": "api_key", "header": "X-Key"},
+        "users": jwt(algorithms=["ES256"], header="X-Token", subject_claim="uid"),
+    },
+    limits={
+        "team": {"rate": "1/s", "burst": 1, "by": {"header": "X-Team"}, "on_store_loss": "open"},
+        "plan": {"rate": "1/s", "by": {"claim": "plan"}},
+    },
     routes=[
         route(
             methods=["GET"],
             domains=["shop.acme.com"],
             match={"headers": {"X-A": "1"}, "query": {"b": "1"}},
-            auth=["keys"],
-            limits=["team"],
+            auth=["keys", "users"],
+            limits=["team", "plan"],
             rewrite={"regex": "^/v1", "to": "/"},
-            headers={"request": {"set": {"X-A": "b"}, "remove": ["Cookie"]}, "response": {"remove": ["Server"]}},
+            headers={
+                "request": {"set": {"X-A": "b", "X-P": {"claim": "plan"}}, "remove": ["Cookie"]},
+                "response": {"remove": ["Server"]},
+            },
             max_body="1MiB",
             websocket=True,
             priority=1,

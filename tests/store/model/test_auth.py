@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from store.model import ApiKeyAuth, parse_document
-from tests.store.model.documents import document, faults_in
+from store.model import ApiKeyAuth, JwtAuth, dump_document, parse_document
+from tests.store.model.documents import document, faults_in, jwt
 
 TYPES = "auth.keys.type: expected 'api_key', 'jwt', 'session', 'forward', 'basic'"
 
@@ -38,4 +38,56 @@ def test_a_key_comes_in_one_place(fields: dict[str, Any], header: str | None, qu
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_an_auth_method_is_said(raw: dict[str, Any], line: str) -> None:
+    assert faults_in(raw) == [line]
+
+
+def users(**fields: Any) -> dict[str, Any]:
+    return document(auth={"users": jwt(**fields)})
+
+
+def test_tokens_are_bearer_tokens_signed_with_rs256_unless_the_document_says_otherwise() -> None:
+    plain = parse_document(users()).auth["users"]
+    assert isinstance(plain, JwtAuth)
+    assert (plain.algorithms, plain.header, plain.subject_claim) == (("RS256",), None, "sub")
+    own = parse_document(users(algorithms=["ES256", "EdDSA"], header="X-Token", subject_claim="uid")).auth["users"]
+    assert isinstance(own, JwtAuth)
+    assert (own.algorithms, own.header, own.subject_claim) == (("ES256", "EdDSA"), "X-Token", "uid")
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"algorithms": ["PS256", "RS256"], "header": "X-Token", "subject_claim": "uid"}]
+)
+def test_a_dumped_token_method_is_the_same(fields: dict[str, Any]) -> None:
+    parsed = parse_document(users(**fields))
+    assert dump_document(parsed)["auth"]["users"] == jwt(**fields)
+    assert parse_document(dump_document(parsed)) == parsed
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS256", "HS384", "HS512", "ES256K", "rs256"])
+def test_no_algorithm_without_a_key_pair_can_be_declared(algorithm: str) -> None:
+    (line,) = faults_in(users(algorithms=[algorithm]))
+    assert line.startswith("auth.users.algorithms[0]: expected 'RS256', ")
+
+
+SAFE = "expected https: who can change the answer on its way can let anybody in"
+
+
+@pytest.mark.parametrize(
+    ("raw", "line"),
+    [
+        (users(algorithms=[]), "auth.users.algorithms: expected at least one"),
+        (users(issuer=""), "auth.users.issuer: is empty"),
+        (users(audience="a\nb"), "auth.users.audience: has a line break or another control character"),
+        (users(jwks_url="http://id.acme.com/jwks.json"), f"auth.users.jwks_url: {SAFE}"),
+        (users(jwks_url="https://id.acme.com/jwks.json#a"), "auth.users.jwks_url: a service's URL has no fragment"),
+        (users(jwks_url="file:///etc/passwd"),
+         "auth.users.jwks_url: expected a URL that begins with http:// or https://"),
+        (users(header="X Token"), "auth.users.header: not a header field's name: 'X Token'"),
+        (users(header="X-Portico-Token"),
+         "auth.users.header: X-Portico-Token has a meaning of its own: no credential can come in it"),
+        (users(subject_claim=""), "auth.users.subject_claim: a claim's name is 1 to 128 characters long"),
+        (users(secret="s"), "auth.users.secret: unknown field"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_token_method_is_said(raw: dict[str, Any], line: str) -> None:
     assert faults_in(raw) == [line]

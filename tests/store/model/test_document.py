@@ -10,6 +10,7 @@ import pytest
 from store.model import (
     ApiKeyAuth,
     DocumentError,
+    JwtAuth,
     TenantDocument,
     dump_document,
     load_yaml_documents,
@@ -74,14 +75,12 @@ def the_contracts_example() -> dict[str, Any]:
 
 def what_is_supported_of_it() -> dict[str, Any]:
     raw = the_contracts_example()
-    del raw["auth"]["users"], raw["auth"]["login"], raw["limits"]["month"], raw["limits"]["busy"]
-    raw["routes"][0]["auth"] = ["keys"]
+    del raw["auth"]["login"], raw["limits"]["month"], raw["limits"]["busy"]
     return raw
 
 
 def test_the_contracts_example_is_refused_only_for_what_comes_later() -> None:
     assert faults_in(the_contracts_example()) == [
-        "auth.users.type: jwt is not supported yet",
         "auth.login.type: session is not supported yet",
         "limits.month.quota: not supported yet",
         "limits.busy.concurrent: not supported yet",
@@ -112,6 +111,10 @@ def test_every_field_of_the_contracts_example_is_parsed() -> None:
     keys, per_key, per_ip = parsed.auth["keys"], parsed.limits["per-key"], parsed.limits["per-ip"]
     assert isinstance(keys, ApiKeyAuth)
     assert (keys.type, keys.header, keys.query) == ("api_key", "X-API-Key", None)
+    users = parsed.auth["users"]
+    assert isinstance(users, JwtAuth)
+    assert (users.issuer, users.audience) == ("https://id.acme.com/", "shop")
+    assert (users.jwks_url, users.algorithms) == ("https://id.acme.com/jwks.json", ("RS256",))
     assert (per_key.count, per_key.period_s, per_key.burst, per_key.by.kind) == (100, 1.0, 200, "key")
     assert (per_ip.count, per_ip.period_s, per_ip.burst, per_ip.on_store_loss) == (600, 60.0, 600, "local")
 
@@ -121,7 +124,7 @@ def test_every_field_of_the_contracts_route_is_parsed() -> None:
     assert (api.name, api.path.text, api.methods) == ("api", "/v1/*", frozenset({"GET", "POST"}))
     assert (api.domains, api.upstream, api.split) == (("shop.acme.com",), "shop", ())
     assert (api.match.headers, api.match.query) == ({"X-Canary": "1"}, {"beta": "1"})
-    assert (api.auth, api.limits) == (("keys",), ("per-key", "per-ip"))
+    assert (api.auth, api.limits) == (("keys", "users"), ("per-key", "per-ip"))
     assert api.rewrite is not None
     assert (api.rewrite.kind, api.rewrite.strip_prefix) == ("strip_prefix", "/v1")
     assert (api.headers.request.set, api.headers.request.remove) == ({"X-Env": "prod"}, ("Cookie",))
@@ -247,10 +250,10 @@ def test_no_fault_repeats_what_may_be_a_secret() -> None:
 
 
 def test_a_refused_part_hides_no_fault_of_another() -> None:
-    raw = with_route(auth=["users", "nobody"])
-    raw["auth"]["users"] = {"type": "jwt", "issuer": 5}
+    raw = with_route(auth=["login", "nobody"])
+    raw["auth"]["login"] = {"type": "session", "issuer": 5}
     assert faults_in(raw) == [
-        "auth.users.type: jwt is not supported yet",
+        "auth.login.type: session is not supported yet",
         "routes[0].auth[1]: no auth method named 'nobody'",
     ]
 

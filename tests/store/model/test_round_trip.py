@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.model import DocumentError, dump_document, load_yaml_documents, parse_document
+from tests.store.model.documents import jwt
 
 CONTRACT = """
 tenant: acme
@@ -150,9 +151,13 @@ UPSTREAMS = together(
         retry=optional(attempts=st.integers(0, 5), on=st.lists(st.sampled_from(["connect", "502"]), unique=True)),
     ),
 )
-AUTH = st.sampled_from([{}, {"header": "X-API-Key"}, {"header": "x-other"}, {"query": "key"}]).map(
+API_KEYS = st.sampled_from([{}, {"header": "X-API-Key"}, {"header": "x-other"}, {"query": "key"}]).map(
     lambda made: {"type": "api_key", **made}
 )
+JWTS = optional(
+    header=st.just("x-token"), algorithms=st.just(["ES256", "EdDSA"]), subject_claim=VALUES.filter(bool)
+).map(lambda made: jwt(**made))
+AUTH = API_KEYS | JWTS
 LIMITS = together(
     st.fixed_dictionaries({"rate": RATES, "by": st.sampled_from(["tenant", "route", "ip", {"header": "X-Team"}])}),
     optional(burst=st.integers(1, 10_000), on_store_loss=st.sampled_from(["local", "open", "closed"])),

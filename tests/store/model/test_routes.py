@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from store.model import PathKind, parse_document
+from store.model import PathKind, dump_document, parse_document
 from store.model.paths import PathPattern
 from store.model.routes import Route
 from tests.store.model.documents import faults_in, with_route
@@ -78,3 +78,35 @@ SIZE = "routes[0].max_body: expected a size such as 10MiB"
 )  # fmt: skip
 def test_what_is_wrong_with_a_route_is_said(fields: dict[str, Any], line: str) -> None:
     assert faults_in(with_route(**fields)) == [line]
+
+
+@pytest.mark.parametrize("source", ["prod", "", {"claim": "plan"}, {"claim": "https://acme.com/plan"}])
+def test_a_field_of_a_request_is_set_to_a_text_or_a_claim_and_written_back_as_it_was(source: Any) -> None:
+    parsed = parse_document(with_route(auth=["keys"], headers={"request": {"set": {"X-A": source}}}))
+    ops = parsed.routes[0].headers.request
+    assert ops.texts | ops.claims == {"X-A": source if isinstance(source, str) else source["claim"]}
+    assert bool(ops.claims) == isinstance(source, dict)
+    dumped = dump_document(parsed)
+    assert dumped["routes"][0]["headers"] == {"request": {"set": {"X-A": source}}}
+    assert parse_document(dumped) == parsed
+
+
+@pytest.mark.parametrize(
+    ("side", "source", "words"),
+    [
+        ("request", 5, "expected text: put it in quotes"),
+        ("request", True, "expected text: put it in quotes"),
+        ("request", None, "is empty; expected text, or {claim: NAME}"),
+        ("request", ["a"], "expected text, or {claim: NAME}"),
+        ("request", {}, "expected text, or {claim: NAME}"),
+        ("request", {"claims": "plan"}, "expected text, or {claim: NAME}"),
+        ("request", {"claim": "plan", "or": "free"}, "expected text, or {claim: NAME}"),
+        ("request", {"claim": 5}, "expected text such as {claim: plan}"),
+        ("request", {"claim": ""}, "a claim's name is 1 to 128 characters long"),
+        ("request", "a\nb", "a header field's value has no line break and no other control character"),
+        ("response", {"claim": "plan"}, "expected text"),
+    ],
+)
+def test_what_no_field_can_be_set_to_is_refused(side: str, source: Any, words: str) -> None:
+    raw = with_route(auth=["keys"], headers={side: {"set": {"X-A": source}}})
+    assert faults_in(raw) == [f"routes[0].headers.{side}.set.X-A: {words}"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from store.model import DocumentError, document_json_schema, parse_document
-from tests.store.model.documents import FULL, document, holes, put, route, upstream, with_route, with_upstream
+from tests.store.model.documents import FULL, document, holes, jwt, put, route, upstream, with_route, with_upstream
 
 SCHEMA = document_json_schema()
 
@@ -83,6 +83,8 @@ def test_it_says_which_draft_it_is() -> None:
         with_upstream(balance={"hash": {"cookie": "sid"}}),
         document(limits={"a": {"rate": "1/s", "by": {"header": "X-Team"}}, "b": {"rate": "1/s", "by": "ip"}}),
         document(limits={"a": {"rate": "1/s", "by": {"claim": "plan"}}}),
+        document(auth={"users": jwt()}),
+        with_route(auth=["keys"], headers={"request": {"set": {"X-A": "b", "X-Plan": {"claim": "plan"}}}}),
         with_route(max_body=1024),
         with_route(max_body="1KiB"),
         with_route(rewrite={"from": "/a", "to": "/b"}),
@@ -115,6 +117,9 @@ def test_it_takes_every_shorthand(raw: dict[str, Any]) -> None:
         with_route(methods=[]),
         with_route(upstream=None),
         with_route(headers={"request": {"set": {"X-A": 1}}}),
+        with_route(headers={"request": {"set": {"X-A": {"claims": "plan"}}}}),
+        with_route(headers={"response": {"set": {"X-A": {"claim": "plan"}}}}),
+        document(auth={"users": jwt(algorithms=["HS256"])}),
     ],
 )
 def test_it_refuses_what_is_refused_for_its_form(raw: dict[str, Any]) -> None:

@@ -13,9 +13,8 @@ from tests.store.model.documents import document, faults_in
 @pytest.mark.parametrize(
     ("raw", "lines"),
     [
-        ({"auth": {"users": {"type": "jwt", "issuer": "x", "algorithms": 5}}},
-         ["auth.users.type: jwt is not supported yet"]),
-        ({"auth": {"login": {"type": "session"}}}, ["auth.login.type: session is not supported yet"]),
+        ({"auth": {"login": {"type": "session", "issuer": 5, "scopes": 5}}},
+         ["auth.login.type: session is not supported yet"]),
         ({"limits": {"month": {"quota": "1/month", "by": "key"}}}, ["limits.month.quota: not supported yet"]),
         ({"limits": {"busy": {"concurrent": 50, "by": "tenant"}}}, ["limits.busy.concurrent: not supported yet"]),
         ({"limits": {"try": {"rate": "1/s", "by": "ip", "shadow": True}}}, ["limits.try.shadow: not supported yet"]),
