@@ -111,7 +111,7 @@ class Quota:
 
     def units(self, units: int) -> Kept:
         """Return how much so many units use."""
-        return self.cost * units, 0, 0
+        return self.cost * units, WINDOWS.index(self.window), 0
 
     def charge(self, seed: Used, state: Used, whole: Meter, workers: int) -> int:  # noqa: ARG002 - a count is a count
         """Return what was used since."""

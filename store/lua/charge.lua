@@ -17,18 +17,18 @@ for i = 1, #KEYS do
   if owed > 0 then
     local kept = redis.call('GET', KEYS[i])
     local us, part, kept_parts
-    if kept then us, part, kept_parts = string.match(kept, '^(%d+) (%d+) (%d+) ') end
+    if kept then us, part, kept_parts = string.match(kept, '^(%d+) (%d+) (%d+)') end
     count = count + 1
     if parts == 0 then
       local began, ends = window_of(tonumber(ARGV[at + 3]), now)
       local used = (us and tonumber(kept_parts) == 0 and tonumber(part) == began) and tonumber(us) or 0
-      redis.call('SET', KEYS[i], string.format('%.0f %.0f 0 %.0f', used + owed, began, began),
+      redis.call('SET', KEYS[i], string.format('%.0f %.0f 0', used + owed, began),
         'PX', string.format('%.0f', math.floor((ends - now) / 1000) + 1))
     else
       local ahead = 0
       if us and tonumber(kept_parts) > 0 then ahead = math.max(0, us - now + (tonumber(part) > 0 and 1 or 0)) end
       ahead = math.min(ahead + owed, slack + DEBT)
-      redis.call('SET', KEYS[i], string.format('%.0f 0 %.0f %.0f', now + ahead, parts, now),
+      redis.call('SET', KEYS[i], string.format('%.0f 0 %.0f %.0f 0', now + ahead, parts, now),
         'PX', string.format('%.0f', math.floor(ahead / 1000) + 1))
     end
   end

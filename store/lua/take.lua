@@ -2,8 +2,9 @@
 -- take: take some units from several limits at once, from all of them the same number, or from none.
 --
 -- KEYS  one per limit. Of a rate, its theoretical arrival time, kept as 'us part parts', that is us + part/parts
---       microseconds, and after these when it last did not simply move on from where it was, which give_back wants to
---       know. Of a quota, 'used began 0 began': what is used of it, and when its window began, in microseconds.
+--       microseconds, and after these up to three pairs 'at ahead', for give_back: by how much it was ahead of now when it
+--       was moved at that time, unless it was by less when it was moved later. Of a quota, 'used began 0': what is used
+--       of it, and when its window began, in microseconds.
 -- ARGV  wanted     how many units at most
 --       life us    for how long more than one unit may lie with who takes them before they are spent
 --       then five per limit. Of a rate:
@@ -11,7 +12,7 @@
 --       slack us, slack part     how far ahead of now it may be (burst x interval)
 --       parts                    the fractions of a microsecond in which all of these count, 1 or more
 --       Of a quota: cost of one unit, 0, the quota, the code of its window, 0
--- Returns  {units granted, now us, then two per limit, as it was before this: us and part by which it was ahead of now;
+-- Returns  {units granted, when us, then two per limit, as it was before this: us and part by which it was ahead of now;
 --          of a quota, what was used and in how many us its window ends}
 -- Atomic because a request takes from all its limits or none, and because check and take must be one. Units that may be
 -- spent later count as if all of them were spent at the end of their life: so no window of spending is ever exceeded;
@@ -23,6 +24,7 @@ local DEBT = 5000000
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local wanted, life = tonumber(ARGV[1]), tonumber(ARGV[2])
+local taken_at = now -- or a little later: no two takes have the same
 local reply = {0, now}
 local limits = {}
 
@@ -35,20 +37,41 @@ local function moved(limit, us, part, units)
   return us, part, us < limit.slack_us or (us == limit.slack_us and part <= limit.slack_part)
 end
 
-local function read_rate(limit, us, part, kept_parts, set_us)
-  if us and tonumber(kept_parts) > 0 then
-    limit.us, limit.part, limit.set_us = us - now, tonumber(part), tonumber(set_us)
-    if tonumber(kept_parts) ~= limit.parts then -- the limit was edited: round up, never in the caller's favour
+local function read_rate(limit, kept)
+  local us, part, parts, rest = string.match(kept or '', '^(%d+) (%d+) (%d+)(.*)$')
+  limit.lows = {}
+  if us and tonumber(parts) > 0 then
+    limit.us, limit.part = us - now, tonumber(part)
+    for at, ahead in string.gmatch(rest, ' (%d+) (%d+)') do
+      limit.lows[#limit.lows + 1] = {tonumber(at), tonumber(ahead)}
+      taken_at = math.max(taken_at, at + 1)
+    end
+    if tonumber(parts) ~= limit.parts then -- the limit was edited: round up, never in the caller's favour
       if limit.part > 0 then limit.us = limit.us + 1 end
-      limit.part, limit.set_us = 0, now
+      limit.part, limit.is_anew = 0, true
     end
   end
   local most_us = limit.slack_us + DEBT
   if limit.us < 0 then
-    limit.us, limit.part, limit.set_us = 0, 0, now
+    limit.us, limit.part = 0, 0
   elseif limit.us > most_us or (limit.us == most_us and limit.part > limit.slack_part) then
-    limit.us, limit.part, limit.set_us = most_us, limit.slack_part, now -- a smaller burst, or a clock set back
+    limit.us, limit.part, limit.is_anew = most_us, limit.slack_part, true -- a smaller burst, or a clock set back
   end
+end
+
+-- Keep by how much it is ahead now; of four, the older two as if both had been as the first.
+local function note(limit)
+  local lows, ahead = limit.lows, limit.us
+  if limit.is_anew then ahead = 0 end
+  while #lows > 0 and lows[#lows][2] >= ahead do lows[#lows] = nil end
+  lows[#lows + 1] = {taken_at, ahead}
+  if #lows > 3 then
+    lows[2][2] = lows[1][2]
+    table.remove(lows, 1)
+  end
+  local text = ''
+  for _, low in ipairs(lows) do text = text .. string.format(' %.0f %.0f', low[1], low[2]) end
+  return text
 end
 
 for i = 1, #KEYS do
@@ -56,19 +79,18 @@ for i = 1, #KEYS do
   local limit = {
     step_us = tonumber(ARGV[at]), step_part = tonumber(ARGV[at + 1]),
     slack_us = tonumber(ARGV[at + 2]), slack_part = tonumber(ARGV[at + 3]),
-    parts = tonumber(ARGV[at + 4]), us = 0, part = 0, set_us = now,
+    parts = tonumber(ARGV[at + 4]), us = 0, part = 0,
   }
   local kept = redis.call('GET', KEYS[i])
-  local us, part, kept_parts, set_us
-  if kept then us, part, kept_parts, set_us = string.match(kept, '^(%d+) (%d+) (%d+) (%d+)$') end
   if limit.parts == 0 then
     limit.is_quota, limit.parts, limit.code, limit.slack_part = true, 1, limit.slack_part, 0
     limit.began, limit.ends = window_of(limit.code, now)
-    if us and tonumber(kept_parts) == 0 and tonumber(part) == limit.began then limit.us = tonumber(us) end
+    local used, began = string.match(kept or '', '^(%d+) (%d+) 0$')
+    if used and tonumber(began) == limit.began then limit.us = tonumber(used) end
     reply[#reply + 1] = limit.us
     reply[#reply + 1] = limit.ends - now
   else
-    read_rate(limit, us, part, kept_parts, set_us)
+    read_rate(limit, kept)
     reply[#reply + 1] = limit.us
     reply[#reply + 1] = limit.part
   end
@@ -108,13 +130,13 @@ if granted > 0 then
     local us, part = moved(limit, limit.base_us, limit.base_part, granted)
     local kept, for_us
     if limit.is_quota then
-      kept, for_us = string.format('%.0f %.0f 0 %.0f', us, limit.began, limit.began), limit.ends - now
+      kept, for_us = string.format('%.0f %.0f 0', us, limit.began), limit.ends - now
     else
-      local set_us = limit.is_put_off and now or limit.set_us
-      kept, for_us = string.format('%.0f %.0f %.0f %.0f', now + us, part, limit.parts, set_us), us
+      limit.is_anew = limit.is_anew or limit.is_put_off
+      kept, for_us = string.format('%.0f %.0f %.0f', now + us, part, limit.parts) .. note(limit), us
     end
     redis.call('SET', KEYS[i], kept, 'PX', string.format('%.0f', math.floor(for_us / 1000) + 1))
   end
 end
-reply[1] = granted
+reply[1], reply[2] = granted, taken_at
 return reply

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from store.gcra import MAX_UNITS, Ahead, Arrival, Pace, pace
+from store.gcra import MAX_UNITS, Pace, pace
 from store.lease import Grant, Lease, terms_of
-from store.meter import LONGEST_LIFE_S, take_all
+from store.meter import LONGEST_LIFE_S
+from tests.store.kept_limits import KeptLimits
 
 HUNDRED = pace(100, 1.0, 200)
 
@@ -126,49 +127,26 @@ turns = st.lists(
 def test_however_units_are_taken_spent_and_given_back_no_window_has_more_than_burst_plus_rate_times_window(
     of: Pace, turns: list[tuple[int, int, int, bool]]
 ) -> None:
-    now_us, limit = 10**9, Kept(of)
+    now_us, limit = 10**9, KeptLimits([of])
     leases = [Lease([of]) for _ in range(4)]
     spent_at: list[int] = []
     for worker, gap_us, requests, gives_back in turns:
         now_us += gap_us
         if gives_back and (unspent := leases[worker].unspent()) is not None:
-            limit.give_back(*map(int, unspent))
+            limit.give_back(unspent)
         for _ in range(requests):
             serve(leases[worker], limit, now_us, spent_at)
     assert_never_over(spent_at, of)
 
 
-class Kept:
-    """One limit as lua/take.lua and lua/give_back.lua keep it."""
-
-    def __init__(self, of: Pace) -> None:
-        self.of = of
-        self.arrival: Arrival | None = None
-        self.set_us = 0
-
-    def take(self, now_us: int, wanted: int, life_us: int) -> tuple[int, list[Ahead]]:
-        granted, ahead, kept = take_all([self.arrival], [self.of], now_us, wanted, life_us)
-        if kept:
-            is_at_rest = self.arrival is None or self.arrival[0] < now_us
-            if is_at_rest or (granted > 1 and ahead[0][0] < life_us):
-                self.set_us = now_us
-            self.arrival = kept[0]
-        return granted, ahead
-
-    def give_back(self, taken_at_us: int, us: int, part: int, parts: int) -> None:
-        if self.arrival is not None and self.set_us <= taken_at_us:
-            back = (self.arrival[0] - us) * parts + self.arrival[1] - part
-            self.arrival = (back // parts, back % parts, parts)
-
-
-def serve(lease: Lease, limit: Kept, now_us: int, spent_at: list[int]) -> None:
+def serve(lease: Lease, limit: KeptLimits, now_us: int, spent_at: list[int]) -> None:
     """Let one request come to one worker; the clock of each worker is its own."""
     now_s = now_us / 1e6 + id(lease) % 3600
     if not lease.spend(now_s):
         wanted, life_s = lease.wanted(now_s, waiting=1)
         lease.asked(now_s, wanted, life_s)
         granted, ahead = limit.take(now_us, wanted, lease.life_us)
-        lease.granted(Grant(granted, now_us, ahead))
+        lease.granted(Grant(granted, limit.taken_at_us, ahead))
         if not lease.spend(now_s):
             return
     spent_at.append(now_us)
