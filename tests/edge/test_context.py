@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from aiohttp import ClientSession, CookieJar, DummyCookieJar, web
 from multidict import CIMultiDict
@@ -102,3 +104,21 @@ async def test_configured_contexts_have_a_session_for_as_long_as_the_application
         session = ctx.session
         assert not session.closed
     assert session.closed
+
+
+@pytest.mark.parametrize(
+    ("claims", "told"),
+    [
+        (None, None),
+        ({}, None),
+        ({"plan": None}, None),
+        ({"plan": ""}, ""),
+        ({"plan": "gold"}, "gold"),
+        ({"plan": 7}, "7"),
+        ({"plan": False}, "false"),
+        ({"plan": ["é", 1]}, '["é",1]'),
+        ({"plan": {"b": 1, "a": {"d": 2, "c": 3}}}, '{"a":{"c":3,"d":2},"b":1}'),
+    ],
+)
+def test_a_claim_is_told_as_text_and_equal_ones_alike(claims: dict[str, Any] | None, told: str | None) -> None:
+    assert Identity("u1", claims=claims).claim("plan") == told

@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge.client_edge.jwt import (
     MAX_TOKEN_CHARS,
@@ -19,6 +21,8 @@ from edge.client_edge.jwt import (
     subject_of,
     weight_of,
 )
+from edge.context import Identity
+from edge.headers import field_value
 
 NOW_S = 1_700_000_000
 DEMANDS = Demands("https://id.test/", "shop", frozenset({"RS256", "ES256"}), "sub")
@@ -205,3 +209,29 @@ def test_scopes_are_words_or_a_list(claims: dict[str, Any], scopes: tuple[str, .
 def test_many_small_claims_weigh_more_than_one_long_one() -> None:
     assert weight_of({"a": [[]] * 1000}) > 100_000
     assert weight_of({"a": "x" * 3000}) < 10_000
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=20,
+)
+HEADERS = st.dictionaries(st.sampled_from(["alg", "kid", "crit", "jku", "typ"]), JSON | st.just("RS256"))
+CLAIMS = st.dictionaries(st.sampled_from([*GOOD, "nbf", "scope", "scp"]), JSON | st.just("shop"))
+
+
+@given(HEADERS | JSON, CLAIMS | JSON)
+def test_whatever_a_stranger_writes_is_judged(header: Any, claims: Any) -> None:
+    token = read_token(written(header, claims))
+    if token is not None:
+        assert isinstance(fault_in_header(token.header, DEMANDS), str)
+        assert isinstance(fault_in_claims(token.claims, DEMANDS, NOW_S), str)
+        assert scopes_of(token.claims) is not None
+        identity = Identity("u1", claims=token.claims)
+        for name in token.claims:
+            field_value(identity.claim(name) or "").encode("ascii")
+
+
+@given(st.text(st.characters(codec=None)) | st.text("aA0.=_-"))
+def test_whatever_else_a_stranger_writes_is_no_token(text: str) -> None:
+    assert read_token(text) is None
