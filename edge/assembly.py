@@ -21,6 +21,7 @@ from typing import Any
 from edge.census import ConnectionLimits
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets, asking
+from edge.client_edge.limits import Counting
 from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Parts, compile_tenant
 from edge.deadlines import Pace
@@ -43,6 +44,7 @@ from store.codec import Envelope
 from store.errors import RecordUnreadable, StoreError
 from store.feed import Feed
 from store.fleet import Fleet
+from store.guards import Guards
 from store.limiter import Limiter
 from store.model import read_document
 from store.reports import WorkerReport
@@ -65,6 +67,7 @@ class Worker:
     tenancy: Tenancy
     fleet: Fleet
     limiter: Limiter
+    guards: Guards
     counters: Counters
     log: FileLog | NoLog
 
@@ -87,7 +90,8 @@ class Worker:
             "portico_config_refused": len(self.tenancy.refused),
             "portico_store_up": int(self.is_store_up),
             "portico_access_log_dropped_total": self.log.dropped,
-            "portico_limit_store_calls_total": self.limiter.calls,
+            "portico_limit_store_calls_total": self.limiter.calls + self.guards.calls,
+            "portico_limit_places_taken": self.guards.running,
             "portico_limit_leased_units": self.limiter.drift,
         }
 
@@ -136,15 +140,18 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         with suppress(StoreError):
             await data.ping()  # so that no request pays for the handshake
         keys = KeyCache(Catalog(data).get_key)
+        identity = _identity(settings.node, index)
         limiter = Limiter(data, lambda: watcher.live_workers)
         stack.push_async_callback(limiter.aclose)
+        guards = Guards(data, identity.worker_id, lambda: watcher.live_workers)
+        stack.push_async_callback(guards.aclose)
         egress = EgressFilter(settings.egress_allow)
         outgoing = Outgoing(egress.allows)
         stack.push_async_callback(outgoing.aclose)
         key_sets = KeySets(asking(outgoing))
         stack.push_async_callback(key_sets.aclose)
         targets = LiveTargets(egress.allows, counters.upstreams)
-        parts = Parts(targets, keys, limiter, counters, key_sets, TokenCache())
+        parts = Parts(targets, keys, Counting(limiter, guards, counters), key_sets, TokenCache())
 
         def compile_record(tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
             try:
@@ -159,13 +166,12 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         router = DynamicRouter()
         tenancy = Tenancy(router, compile_record, keys.forget)
         stack.callback(tenancy.close)
-        identity = _identity(settings.node, index)
         watcher = Watcher(Catalog(changes), Feed(feed), Fleet(fleet), tenancy, identity)
         trusted = TrustedProxies(map(str, settings.trusted_proxies))
         observer = Observer(counters, log, asyncio.get_running_loop().time)
         service = EdgeService(router, trusted, observer, tunnel_idle_timeout_s=TUNNEL_IDLE_TIMEOUT_S)
         server = EdgeServer(service.serve, _connection_limits(settings), trusted.trusts)
-        yield Worker(identity.worker_id, server, watcher, tenancy, Fleet(fleet), limiter, counters, log)
+        yield Worker(identity.worker_id, server, watcher, tenancy, Fleet(fleet), limiter, guards, counters, log)
 
 
 def _connection_limits(settings: Settings) -> ConnectionLimits:

@@ -15,7 +15,7 @@ from edge.client_edge.auth import AuthMethod, require_any
 from edge.client_edge.jwt import JwtMethod
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets
-from edge.client_edge.limits import NamedLimit, take_limits
+from edge.client_edge.limits import Counting, NamedLimit, take_limits
 from edge.client_edge.token_cache import TokenCache
 from edge.context import ProxyContext
 from edge.fields import RouteFields
@@ -24,10 +24,8 @@ from edge.proxy import HTTPProxyHandler, Transport
 from edge.rewrite import compile_rewrite
 from edge.router import Conditions, DomainTable, TableRow
 from edge.target_edge import change_request, change_response
-from edge.telemetry.counters import Counters
 from edge.upstreams.group import SplitTransport, UpstreamGroup
 from edge.upstreams.live import LiveTargets
-from store.limiter import Limiter
 from store.model import ApiKeyAuth, HeaderOps, JwtAuth, RequestHeaderOps, Route, TenantDocument
 from store.model import AuthMethod as Declared
 
@@ -46,8 +44,7 @@ class Parts:
 
     targets: LiveTargets
     keys: KeyCache
-    limiter: Limiter
-    counters: Counters
+    counting: Counting
     key_sets: KeySets
     tokens: TokenCache
 
@@ -150,9 +147,8 @@ def _middlewares(document: TenantDocument, route: Route, held: _Held, parts: Par
     if route.auth:
         methods = [held.methods[name] for name in route.auth]
         yield ProxyMiddlewareDef(AUTH, require_any(methods, keep_credentials=route.keep_credentials))
-    if route.limits:
-        limits = [NamedLimit(name, document.limits[name]) for name in route.limits]
-        yield ProxyMiddlewareDef(LIMITS, take_limits(tenant, route.name, limits, parts.limiter, parts.counters))
+    if limits := _limits(document, route):
+        yield ProxyMiddlewareDef(LIMITS, take_limits(tenant, route.name, limits, parts.counting))
     if route.headers.request != _NO_REQUEST_OPS:
         yield ProxyMiddlewareDef(REQUEST_RULES, change_request(route.headers.request))
     if route.headers.response != _NO_OPS:
@@ -167,6 +163,16 @@ def _auth_method(tenant: str, declared: Declared, parts: Parts) -> AuthMethod:
             return JwtMethod(tenant, declared, parts.key_sets, parts.tokens)
         case _:
             raise ValueError(f"{declared.type} is not supported yet")
+
+
+def _limits(document: TenantDocument, route: Route) -> list[NamedLimit]:
+    """List the limits that the route names, then those of every route that can be counted on it."""
+    everywhere = [
+        name
+        for name, limit in document.limits.items()
+        if limit.every_route and (route.auth or not limit.by.needs_auth) and name not in route.limits
+    ]
+    return [NamedLimit(name, document.limits[name]) for name in (*route.limits, *everywhere)]
 
 
 def _admission(route: Route) -> ProxyMiddleware:

@@ -105,6 +105,8 @@ class ProxyContext:
     error: BaseException | None = None
     answer_fields: tuple[tuple[str, str], ...] = ()
     """What the edge adds to the answer, whoever gives it: the target, a middleware, or the edge by an error."""
+    shadow_refused: tuple[str, ...] = ()
+    """The limits in shadow that would have refused the request."""
     match_info: Mapping[str, str] = MappingProxyType({})
     request_id = ""
     route = ""

@@ -23,7 +23,7 @@ from time import process_time
 
 import uvloop
 
-from edge.client_edge.limits import NamedLimit, take_limits
+from edge.client_edge.limits import Counting, NamedLimit, take_limits
 from edge.context import Identity, ProxyContext
 from edge.middleware import ProxyMiddleware
 from edge.telemetry.counters import Counters
@@ -31,6 +31,7 @@ from edge.worker import settle_memory
 from store.client import Client, connect
 from store.decisions import Decision, Take, meter_of, names_of, states_of
 from store.embedded import RedisProcess
+from store.guards import Guards
 from store.limiter import Limiter
 from store.model import RateLimit
 from store.scripts import Argument, script
@@ -102,13 +103,14 @@ async def measure(url: str, rounds: int, takes: int) -> dict[tuple[str, str], Co
     async with connect(url, "data") as client:
         await client.ping()
         forms: dict[str, Limiter] = {"ahead": Limiter(client, lambda: 1), "one by one": OneByOne(client)}
+        guards = Guards(client, "loadtest", lambda: 1)
         limit = [NamedLimit("per-key", RateLimit.model_validate(LIMIT))]
         settle_memory()  # as a worker does
         for _ in range(rounds + 1):  # the first is to warm up
             for (form, limiter), (pattern, key_of) in itertools.product(forms.items(), PATTERNS.items()):
                 keys = [key_of(next(numbers)) for _ in range(takes)]
                 bare = await cost_of(None, None, keys)
-                middleware = take_limits(form.replace(" ", "-"), "r", limit, limiter, Counters())
+                middleware = take_limits(form.replace(" ", "-"), "r", limit, Counting(limiter, guards, Counters()))
                 cost = await cost_of(middleware, limiter, keys)
                 found.setdefault((form, pattern), []).append(Cost(cost.cpu_us - bare.cpu_us, cost.calls))
         for limiter in forms.values():

@@ -22,6 +22,7 @@ from time import perf_counter_ns
 
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets
+from edge.client_edge.limits import Counting
 from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Parts, compile_tenant
 from edge.errors import EdgeError
@@ -34,6 +35,7 @@ from edge.upstreams.live import LiveTargets
 from store.changes import Item
 from store.client import connect
 from store.codec import Envelope, TenantRecord, encode
+from store.guards import Guards
 from store.limiter import Limiter
 from store.model import parse_document
 
@@ -102,7 +104,8 @@ def empty_worker() -> Iterator[tuple[DynamicRouter, Tenancy]]:
     client = connect("redis://127.0.0.1:1", "data")
     keys = KeyCache(lambda _tenant, _key_id: asyncio.sleep(0, None))
     targets, limiter = LiveTargets(EgressFilter().allows), Limiter(client, lambda: 1)
-    parts = Parts(targets, keys, limiter, Counters(), KeySets(no_issuer), TokenCache())
+    counting = Counting(limiter, Guards(client, "loadtest", lambda: 1), Counters())
+    parts = Parts(targets, keys, counting, KeySets(no_issuer), TokenCache())
 
     def compile_record(_tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
         return compile_tenant(parse_document(envelope.record().document), envelope.hosts, revision, parts)

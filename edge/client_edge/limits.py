@@ -1,69 +1,158 @@
 """How often: the limits of a route, all taken together or none, and the fields that tell the client where it stands.
 
-`RateLimit-Policy` and `RateLimit` are structured fields (draft-ietf-httpapi-ratelimit-headers), on every answer
-of a limited route, the edge's own answers too.
+First the places of requests under way, which are left when the request is over, whatever becomes of it; then rates and
+quotas, in one decision. What is only counted in shadow comes last, and refuses nobody.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from edge.addresses import subscriber_of
+from edge.client_edge.limit_fields import POLICY, STATE, place_state, policy_of, state_field
+from edge.client_edge.limit_keys import KeyOf, common_key, cost_of, key_of
 from edge.context import ProxyContext
 from edge.errors import EdgeError
 from edge.middleware import ProxyMiddleware
 from edge.telemetry.counters import Counters
-from store.decisions import Decision, LimitState, Take
+from store.decisions import Decision, Source, Take
+from store.guards import RETRY_AFTER_S, Guards, Place
 from store.limiter import Limiter
-from store.model import By, RateLimit
+from store.model import ConcurrentLimit, Limit, QuotaLimit, RateLimit
+from store.quota import NOMINAL_S
 
-KeyOf = Callable[[ProxyContext], str]
-MAX_PLAIN_VALUE = 64
-POLICY, STATE = "RateLimit-Policy", "RateLimit"
+TakeOf = Callable[[ProxyContext], Take | None]
+PlaceOf = Callable[[ProxyContext], Place]
 
 
 class NamedLimit(NamedTuple):
     """A limit and the name the document gives it."""
 
     name: str
-    limit: RateLimit
+    limit: Limit
 
 
-def take_limits(
-    tenant: str, route: str, limits: Sequence[NamedLimit], limiter: Limiter, counters: Counters
-) -> ProxyMiddleware:
+class Counting(NamedTuple):
+    """What limits are counted with, and what counts the decisions."""
+
+    limiter: Limiter
+    guards: Guards
+    counters: Counters
+
+
+def take_limits(tenant: str, route: str, limits: Sequence[NamedLimit], counting: Counting) -> ProxyMiddleware:
     """Make the middleware that admits a request when all of these limits do.
 
     EdgeError `rate_limited` with the wait until it could be admitted, or `store_down` when a limit that is declared
     `on_store_loss: closed` cannot be counted.
     """
-    makers = [_take_maker(named, route) for named in limits]
-    make_one = makers[0] if len(makers) == 1 else None
-    policy_pair = POLICY, policy_field([named.limit for named in limits], [named.name for named in limits])
+    shadows = [each for each in limits if each.limit.shadow]
+    enforced = [each for each in limits if not each.limit.shadow]
+    check = _Limits(tenant, route, enforced, counting).check
+    if not shadows:
+        return check
+    look = _Shadows(tenant, route, shadows, counting).look
+    if not enforced:
+        return look
 
-    def settle(ctx: ProxyContext, decision: Decision) -> None:
-        by_source = counters.limits_admitted if decision.admitted else counters.limits_refused
+    async def check_and_look(ctx: ProxyContext) -> None:
+        waiting = check(ctx)
+        if waiting is not None:
+            await waiting
+        await look(ctx)
+
+    return check_and_look
+
+
+class _Limits:
+    """The limits of a route that are enforced."""
+
+    def __init__(self, tenant: str, route: str, limits: Sequence[NamedLimit], counting: Counting) -> None:
+        self._tenant = tenant
+        self._limiter, self._guards, self._counters = counting
+        self._places = [_place_of(*each, route) for each in limits if isinstance(each.limit, ConcurrentLimit)]
+        self._takes = [of for each in limits if (of := _take_of(*each, route)) is not None]
+        self._take = _only_take_of(limits, route)
+        self._policy = POLICY, ", ".join([policy_of(*each) for each in limits])
+
+    def check(self, ctx: ProxyContext) -> Awaitable[None] | None:
+        """Admit or refuse at once by what is known here; what is to be awaited where that takes Redis."""
+        if self._places:
+            return self._enter(ctx)
+        takes = self._all_takes(ctx) if self._take is None else (self._take(ctx),)
+        decision = self._limiter.take_at_once(self._tenant, takes)
+        if decision is None:
+            return self._ask(ctx, takes, [])
+        self._settle(ctx, decision, [])
+        return None
+
+    def _all_takes(self, ctx: ProxyContext) -> tuple[Take, ...]:
+        return tuple([take for of in self._takes if (take := of(ctx)) is not None])
+
+    async def _ask(self, ctx: ProxyContext, takes: tuple[Take, ...], places: list[str]) -> None:
+        self._settle(ctx, await self._limiter.take(self._tenant, takes), places)
+
+    async def _enter(self, ctx: ProxyContext) -> None:
+        """Take the places, one after the other; who is refused one leaves those it has when it is over."""
+        stand: list[str] = []
+        source: Source = "store"
+        for place_of in self._places:
+            place = place_of(ctx)
+            entry = self._guards.enter_at_once(self._tenant, place) or await self._guards.enter(self._tenant, place)
+            source = entry.source
+            stand.append(place_state(place.name, entry.left))
+            if not entry.admitted:
+                self._settle(ctx, Decision(False, (), RETRY_AFTER_S, entry.source), stand)
+            ctx.defer(partial(self._guards.leave, self._tenant, place))
+        if self._takes:
+            await self._ask(ctx, self._all_takes(ctx), stand)
+        else:
+            self._settle(ctx, Decision(True, (), 0.0, source), stand)
+
+    def _settle(self, ctx: ProxyContext, decision: Decision, places: list[str]) -> None:
+        by_source = self._counters.limits_admitted if decision.admitted else self._counters.limits_refused
         by_source[decision.source] += 1
         states = decision.states
-        ctx.answer_fields = (policy_pair, (STATE, state_field(states))) if states else (policy_pair,)
+        told = state_field(states) if not places else ", ".join([*places, *([state_field(states)] if states else ())])
+        ctx.answer_fields = (self._policy, (STATE, told)) if told else (self._policy,)
         if not decision.admitted:
             raise _refusal(decision)
 
-    async def ask(ctx: ProxyContext, takes: tuple[Take, ...]) -> None:
-        settle(ctx, await limiter.take(tenant, takes))
 
-    def check(ctx: ProxyContext) -> Awaitable[None] | None:
-        takes = tuple([make(ctx) for make in makers]) if make_one is None else (make_one(ctx),)
-        decision = limiter.take_at_once(tenant, takes)
-        if decision is None:
-            return ask(ctx, takes)
-        settle(ctx, decision)
-        return None
+class _Shadows:
+    """The limits of a route that are counted and refuse nobody."""
 
-    return check
+    def __init__(self, tenant: str, route: str, limits: Sequence[NamedLimit], counting: Counting) -> None:
+        self._tenant = tenant
+        self._limiter, self._guards, self._counters = counting
+        self._places = [_place_of(*each, route) for each in limits if isinstance(each.limit, ConcurrentLimit)]
+        self._takes = [of for each in limits if (of := _take_of(*each, route)) is not None]
+
+    async def look(self, ctx: ProxyContext) -> None:
+        """Count a request that was admitted, each limit for itself, and note those that would have refused it."""
+        refusing: list[str] = []
+        for place_of in self._places:
+            place = place_of(ctx)
+            entry = await self._guards.enter(self._tenant, place)
+            if entry.admitted:
+                ctx.defer(partial(self._guards.leave, self._tenant, place))
+            else:
+                self._note(refusing, place.name, entry.source)
+        for take_of in self._takes:
+            try:
+                take = take_of(ctx)
+            except EdgeError:  # it costs more than the limit ever admits
+                self._note(refusing, "", "store")
+                continue
+            decision = await self._limiter.take(self._tenant, () if take is None else (take,))
+            if take is not None and not decision.admitted:
+                self._note(refusing, take.name, decision.source)
+        ctx.shadow_refused = tuple(refusing)
+
+    def _note(self, refusing: list[str], name: str, source: Source) -> None:
+        refusing.append(name)
+        self._counters.limits_shadow_refused[source] += 1
 
 
 def _refusal(decision: Decision) -> EdgeError:
@@ -72,56 +161,50 @@ def _refusal(decision: Decision) -> EdgeError:
     return EdgeError("rate_limited", retry_after_s=decision.retry_after_s)
 
 
-def policy_field(limits: Sequence[RateLimit], names: Sequence[str]) -> str:
-    """Write the policies: `"per-key";q=100;w=1`, the quota in each window of so many seconds."""
-    return ", ".join(
-        f'"{name}";q={limit.count};w={math.ceil(limit.period_s)}' for name, limit in zip(names, limits, strict=True)
-    )
+def _place_of(name: str, limit: Limit, route: str) -> PlaceOf:
+    assert isinstance(limit, ConcurrentLimit)
+    most, loss, of = limit.concurrent, limit.on_store_loss, key_of(limit.by, route)
+    return lambda ctx: Place(name, of(ctx), most, loss)
 
 
-def state_field(states: Sequence[LimitState]) -> str:
-    """Write where each limit stands: `"per-key";r=50;t=1`, what is left and the seconds until all of it is back."""
-    return ", ".join([f'"{each.name}";r={max(0, each.remaining)};t={math.ceil(each.reset_after_s)}' for each in states])
-
-
-def _take_maker(named: NamedLimit, route: str) -> Callable[[ProxyContext], Take]:
-    """Make the function that says, for a request, what to take; a limit that counts everything alike makes it once."""
-    name, limit = named
-    if limit.by.kind in ("tenant", "route"):
-        take = _take(name, limit, route if limit.by.kind == "route" else "")
+def _take_of(name: str, limit: Limit, route: str) -> TakeOf | None:
+    """Make the function that says, for a request, what to take; one that takes the same of all makes it once."""
+    if isinstance(limit, ConcurrentLimit):
+        return None
+    base = _take(name, limit)
+    of, common = key_of(limit.by, route), common_key(limit.by, route)
+    if limit.cost.header is not None or limit.cost.claim is not None:
+        return _take_at_cost(base, of, limit)
+    if common is not None:
+        take = base._replace(key=common)
         return lambda _: take
-    key_of = _key_of(limit.by)
-    return lambda ctx: _take(name, limit, key_of(ctx))
+    return lambda ctx: base._replace(key=of(ctx))
 
 
-def _take(name: str, limit: RateLimit, key: str) -> Take:
-    return Take(name, key, limit.count, limit.period_s, limit.burst, limit.on_store_loss)
+def _only_take_of(limits: Sequence[NamedLimit], route: str) -> Callable[[ProxyContext], Take] | None:
+    """Make the one function there is where a route has one limit, of a fixed cost: most routes have no more."""
+    if len(limits) != 1 or isinstance(limit := limits[0].limit, ConcurrentLimit):
+        return None
+    if limit.cost.header is not None or limit.cost.claim is not None:
+        return None
+    return _take_of(*limits[0], route)  # type: ignore[return-value]  # at a fixed cost something is always taken
 
 
-def _key_of(by: By) -> KeyOf:
-    if by.kind == "ip":
-        return lambda ctx: address_key(ctx.request.remote or "")
-    if by.kind == "header":
-        header = by.header or ""
-        return lambda ctx: value_key(ctx.request.in_req.headers.get(header, ""))
-    if by.kind == "claim":
-        claim = by.claim or ""
-        return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.claim(claim) or "")
-    if by.kind == "key":
-        return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.key_id or who.subject)
-    return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.subject)
+def _take_at_cost(base: Take, key: KeyOf, limit: RateLimit | QuotaLimit) -> TakeOf:
+    cost, most = cost_of(limit.cost), limit.burst if isinstance(limit, RateLimit) else limit.quota.units
+
+    def take(ctx: ProxyContext) -> Take | None:
+        units = cost(ctx)
+        if units > most:
+            detail = f"it costs {units}, and {base.name} never admits more than {most}"
+            raise EdgeError("rate_limited", detail, retry_after_s=base.period_s)
+        return base._replace(key=key(ctx), cost=units) if units else None
+
+    return take
 
 
-def address_key(address: str) -> str:
-    """Count a client by its subscriber; what is no address, by itself."""
-    try:
-        return subscriber_of(address)
-    except ValueError:
-        return value_key(address)
-
-
-def value_key(value: str) -> str:
-    """Make any value fit to be part of a key: short plain ones as they are, others by their hash."""
-    if len(value) <= MAX_PLAIN_VALUE and value.isascii() and value.isprintable():
-        return value
-    return hashlib.blake2b(value.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+def _take(name: str, limit: RateLimit | QuotaLimit) -> Take:
+    if isinstance(limit, RateLimit):
+        return Take(name, "", limit.count, limit.period_s, limit.burst, limit.on_store_loss, limit.cost.units)
+    units, window = limit.quota.units, limit.quota.window
+    return Take(name, "", units, NOMINAL_S[window], units, limit.on_store_loss, limit.cost.units, window)

@@ -59,6 +59,7 @@ class AccessRecord(NamedTuple):
     target: str = ""
     attempts: int = 0
     upstream_s: float | None = None
+    shadow_refused: str = ""
 
 
 class AccessLog(Protocol):
@@ -179,7 +180,7 @@ def _render(record: AccessRecord) -> bytes:
     # By hand, as it is done for every request: `json.dumps` takes half as long again, with the dictionary made already.
     (
         started_at_s, request_id, remote, method, host, path, has_query, status, duration_s, received_bytes, sent_bytes,
-        tenant, route, subject, error, detail, target, attempts, upstream_s,
+        tenant, route, subject, error, detail, target, attempts, upstream_s, shadow_refused,
     ) = record  # fmt: skip
     second = int(started_at_s)
     ms = int((started_at_s - second) * 1000)
@@ -200,6 +201,8 @@ def _render(record: AccessRecord) -> bytes:
         line += f',"error":{_quoted(error)}'
     if detail:
         line += f',"detail":{_quoted(detail)}'
+    if shadow_refused:
+        line += f',"shadow_refused":{_quoted(shadow_refused)}'
     if target:
         line += f',"target":{_quoted(target)}'
     if attempts > 1:

@@ -56,6 +56,8 @@ class Counters:
         self.limits_admitted = dict.fromkeys(LIMIT_SOURCES, 0)
         """Requests that all their limits admitted, by who decided."""
         self.limits_refused = dict.fromkeys(LIMIT_SOURCES, 0)
+        self.limits_shadow_refused = dict.fromkeys(LIMIT_SOURCES, 0)
+        """How often a limit in shadow would have refused a request."""
         self.by_auth = dict.fromkeys(AUTH_OUTCOMES, 0)
         self.compile_failures = 0
         self.upstreams = UpstreamCounters()
@@ -82,6 +84,7 @@ class Counters:
             **{f'portico_auth_total{{outcome="{word}"}}': count for word, count in self.by_auth.items()},
             **_decisions("admitted", self.limits_admitted),
             **_decisions("refused", self.limits_refused),
+            **_decisions("shadow_refused", self.limits_shadow_refused),
             **self.upstreams.samples(),
             **self._histogram(),
         }

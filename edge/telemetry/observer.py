@@ -61,9 +61,19 @@ def _record(served: Served, duration_s: float) -> AccessRecord:
         exchange.bytes_sent,
     )
     if ctx is None:
-        return AccessRecord._make((*fields, "", "", "", code, detail, "", 0, None))
+        return AccessRecord._make((*fields, "", "", "", code, detail, "", 0, None, ""))
     subject = "" if ctx.identity is None else ctx.identity.subject
-    routed = (ctx.tenant, ctx.route, subject, code, detail, ctx.target, ctx.attempts, ctx.upstream_s)
+    routed = (
+        ctx.tenant,
+        ctx.route,
+        subject,
+        code,
+        detail,
+        ctx.target,
+        ctx.attempts,
+        ctx.upstream_s,
+        ",".join(ctx.shadow_refused),
+    )
     return AccessRecord._make(fields + routed)
 
 

@@ -5,7 +5,7 @@ from store.model.conflicts import rank
 from store.model.document import dump_document, parse_document, read_document
 from store.model.faults import DocumentError, Fault, did_you_mean
 from store.model.hosts import is_mask, mask_matches, normalise_host, parent_masks
-from store.model.limits import By, RateLimit
+from store.model.limits import By, ConcurrentLimit, Cost, Limit, QuotaLimit, RateLimit
 from store.model.paths import PathKind, PathPattern, Segment, SegmentKind
 from store.model.routes import HeaderOps, HeaderRules, Match, RequestHeaderOps, Route, RouteRewrite, SplitShare
 from store.model.schema import document_json_schema
@@ -19,6 +19,8 @@ __all__ = [
     "Balance",
     "BasicAuth",
     "By",
+    "ConcurrentLimit",
+    "Cost",
     "DocumentError",
     "Domain",
     "Fault",
@@ -27,9 +29,11 @@ __all__ = [
     "HeaderRules",
     "HealthCheck",
     "JwtAuth",
+    "Limit",
     "Match",
     "PathKind",
     "PathPattern",
+    "QuotaLimit",
     "RateLimit",
     "RequestHeaderOps",
     "Retry",

@@ -16,7 +16,7 @@ from store.model.conflicts import find_conflicts
 from store.model.drafts import Draft, Sketch
 from store.model.faults import Found, Loc
 from store.model.fields import is_reserved_for_answers, is_reserved_for_requests
-from store.model.limits import RateLimit
+from store.model.limits import ConcurrentLimit, Limit
 from store.model.regexes import compile_regex
 from store.model.routes import HeaderOps, RequestHeaderOps, Route, RouteRewrite
 from store.model.upstreams import Upstream
@@ -33,7 +33,7 @@ def check(draft: Draft) -> Iterator[Found]:
     yield from _repeated("routes", "name", names)
     for at, route in draft.routes.items():
         yield from _target(("routes", at), route)
-        yield from _limits(("routes", at), route, draft.limits)
+        yield from _limits(("routes", at), route, draft)
         yield from _lists(("routes", at), route)
         yield from _headers(("routes", at), route)
         if route.part.rewrite is not None:
@@ -100,14 +100,29 @@ def _target(place: Loc, sketch: Sketch[Route]) -> Iterator[Found]:
             yield Found((*place, "split", at, "upstream"), f"split[{first}] is {share.upstream!r} too: add the weights")
 
 
-def _limits(place: Loc, sketch: Sketch[Route], limits: Mapping[str, Sketch[RateLimit]]) -> Iterator[Found]:
-    if not sketch.has("auth", "limits") or sketch.part.auth:
+def _limits(place: Loc, sketch: Sketch[Route], draft: Draft) -> Iterator[Found]:
+    if not sketch.has("auth", "limits"):
         return
+    methods = [draft.auth.get(name) for name in sketch.part.auth]
     for at, name in enumerate(sketch.part.limits):
-        limit = limits.get(name)
-        if limit is not None and limit.has("by") and limit.part.by.needs_auth:
+        limit = draft.limits.get(name)
+        if limit is not None and limit.has("by") and limit.part.by.needs_auth and not methods:
             kind = limit.part.by.kind
             yield Found((*place, "limits", at), f"{name!r} counts by {kind}, but the route has no auth")
+        if limit is not None and limit.has("cost") and None not in methods:
+            yield from _cost((*place, "limits", at), name, limit.part, [each.part for each in methods if each])
+
+
+def _cost(place: Loc, name: str, limit: Limit, methods: Collection[AuthMethod]) -> Iterator[Found]:
+    """What a request costs is nothing that a client can be asked."""
+    if isinstance(limit, ConcurrentLimit):
+        return
+    header, claim = limit.cost.header, limit.cost.claim
+    told = {field.lower() for method in methods if isinstance(method, ForwardAuth) for field in method.copy_headers}
+    if header is not None and header.lower() not in told:
+        yield Found(place, f"{name!r} costs what {header} says, but no auth of the route has it in copy_headers")
+    if claim is not None and not methods:
+        yield Found(place, f"{name!r} costs what a claim says, but the route has no auth")
 
 
 def _lists(place: Loc, sketch: Sketch[Route]) -> Iterator[Found]:

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from store.model.auth import ApiKeyAuth, AuthMethod, BasicAuth, ForwardAuth, JwtAuth, SessionAuth, auth_part
-from store.model.limits import RateLimit
+from store.model.limits import ConcurrentLimit, Limit, QuotaLimit, RateLimit, limit_part
 from store.model.parts import Part
 from store.model.routes import Route
 from store.model.tenant import Domain, TenantDocument
@@ -27,6 +27,8 @@ _STAND_INS: Mapping[type[Part], Mapping[str, Any]] = {
     ForwardAuth: {"type": "forward", "url": "https://localhost"},
     BasicAuth: {"type": "basic", "users": {"?": "?"}},
     RateLimit: {"rate": "1/s", "by": "ip"},
+    QuotaLimit: {"quota": "1/day", "by": "ip"},
+    ConcurrentLimit: {"concurrent": 1, "by": "ip"},
     Route: {"name": "unnamed", "path": "/"},
 }
 
@@ -50,7 +52,7 @@ class Draft:
     domains: Mapping[int, Domain]
     upstreams: Mapping[str, Sketch[Upstream]]
     auth: Mapping[str, Sketch[AuthMethod]]
-    limits: Mapping[str, Sketch[RateLimit]]
+    limits: Mapping[str, Sketch[Limit]]
     routes: Mapping[int, Sketch[Route]]
 
     @classmethod
@@ -72,7 +74,7 @@ class Draft:
             domains={at: sketch.part for at, sketch in domains.items()},
             upstreams=_named(raw.get("upstreams"), lambda _: Upstream),
             auth=_named(raw.get("auth"), auth_part),
-            limits=_named(raw.get("limits"), lambda _: RateLimit),
+            limits=_named(raw.get("limits"), limit_part),
             routes=_listed(raw.get("routes"), Route),
         )
 

@@ -1,17 +1,28 @@
-"""How often may be called, as documents declare it."""
+"""How often may be called, as documents declare it: by a rate, by a quota, or so many at once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    StrictInt,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from store.gcra import pace
 from store.model.faults import did_you_mean
 from store.model.fields import check_claim, check_field_name
 from store.model.parts import Given, Part, as_text
-from store.model.units import Rate, format_rate, parse_rate
+from store.model.units import Rate, UnitsPerWindow, format_quota, format_rate, parse_quota, parse_rate
+from store.quota import quota
 
 
 class By(Part):
@@ -50,10 +61,85 @@ def _written(by: By) -> object:
     return by.kind if by.kind in _PLAIN_KINDS else {by.kind: by.header or by.claim}
 
 
-Burst = Annotated[StrictInt, Field(ge=1, le=1_000_000_000)]
+def _one_of(*kinds: str) -> list[dict[str, object]]:
+    """Describe a mapping with one of these names."""
+    return [
+        {
+            "type": "object",
+            "properties": {kind: {"type": "string"}},
+            "required": [kind],
+            "additionalProperties": False,
+        }
+        for kind in kinds
+    ]
 
 
-class RateLimit(Part):
+class Cost(Part):
+    """What a request costs: always the same, or what a trusted service or the issuer of its token says."""
+
+    units: int = 1
+    header: str | None = None
+    claim: str | None = None
+
+
+MAX_UNITS = 1_000_000_000
+
+
+def _cost(raw: object) -> object:
+    if isinstance(raw, Cost):
+        return raw
+    if isinstance(raw, int) and not isinstance(raw, bool) and 1 <= raw <= MAX_UNITS:
+        return {"units": raw}
+    if isinstance(raw, Mapping) and len(raw) == 1:
+        kind, name = next(iter(raw.items()))
+        if kind == "header":
+            return {"header": check_field_name(as_text(name, "{header: X-Cost}"))}
+        if kind == "claim":
+            return {"claim": check_claim(as_text(name, "{claim: cost}"))}
+    raise ValueError(f"expected a number from 1 to {MAX_UNITS}, {{header: NAME}} or {{claim: NAME}}")
+
+
+def _written_cost(cost: Cost) -> object:
+    if cost.header is not None:
+        return {"header": cost.header}
+    return cost.units if cost.claim is None else {"claim": cost.claim}
+
+
+Costs = Annotated[
+    Cost,
+    BeforeValidator(_cost),
+    PlainSerializer(_written_cost),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_UNITS}, *_one_of("header", "claim")],
+            "description": "What a request costs.",
+        }
+    ),
+]
+CountedBy = Annotated[
+    By,
+    BeforeValidator(_by),
+    PlainSerializer(_written),
+    WithJsonSchema(
+        {
+            "anyOf": [{"enum": list(_PLAIN_KINDS)}, *_one_of("header", "claim")],
+            "description": "What is counted by: one count for each of its values.",
+        }
+    ),
+]
+Burst = Annotated[StrictInt, Field(ge=1, le=MAX_UNITS)]
+
+
+class LimitPart(Part):
+    """What limits of every kind say."""
+
+    by: CountedBy
+    on_store_loss: Literal["local", "open", "closed"] = "local"
+    shadow: StrictBool = False
+    every_route: StrictBool = False
+
+
+class RateLimit(LimitPart):
     """So many requests in each period, and `burst` at once (by default one period's worth)."""
 
     rate: Annotated[
@@ -63,33 +149,13 @@ class RateLimit(Part):
         WithJsonSchema({"type": "string", "examples": ["100/s", "600/m", "1000/h"]}),
     ]
     burst_field: Annotated[Burst | None, Given] = Field(default=None, alias="burst")
-    by: Annotated[
-        By,
-        BeforeValidator(_by),
-        PlainSerializer(_written),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"enum": list(_PLAIN_KINDS)},
-                    *(
-                        {
-                            "type": "object",
-                            "properties": {kind: {"type": "string"}},
-                            "required": [kind],
-                            "additionalProperties": False,
-                        }
-                        for kind in ("header", "claim")
-                    ),
-                ],
-                "description": "What is counted by: one count for each of its values.",
-            }
-        ),
-    ]
-    on_store_loss: Literal["local", "open", "closed"] = "local"
+    cost: Costs = Cost()
 
     @model_validator(mode="after")
     def _can_be_counted(self) -> RateLimit:
         """Refuse what the limiter could not count exactly, such as a burst that takes decades to return."""
+        if self.cost.units > self.burst:
+            raise ValueError("a request costs more than the burst: none would ever be admitted")
         pace(self.count, self.period_s, self.burst)
         return self
 
@@ -107,3 +173,54 @@ class RateLimit(Part):
     def burst(self) -> int:
         """How many may come at once."""
         return self.rate.count if self.burst_field is None else self.burst_field
+
+
+class QuotaLimit(LimitPart):
+    """So many requests in each minute, hour, day or month of the calendar, in UTC."""
+
+    quota: Annotated[
+        UnitsPerWindow,
+        BeforeValidator(
+            lambda raw: raw if isinstance(raw, UnitsPerWindow) else parse_quota(as_text(raw, "1000000/month"))
+        ),
+        PlainSerializer(format_quota),
+        WithJsonSchema({"type": "string", "examples": ["1000000/month", "5000/day", "500/hour"]}),
+    ]
+    cost: Costs = Cost()
+
+    @model_validator(mode="after")
+    def _can_be_counted(self) -> QuotaLimit:
+        if self.cost.units > self.quota.units:
+            raise ValueError("a request costs more than the quota: none would ever be admitted")
+        quota(self.quota.units, self.quota.window)
+        return self
+
+
+class ConcurrentLimit(LimitPart):
+    """So many requests under way at once."""
+
+    concurrent: Annotated[StrictInt, Field(ge=1, le=1_000_000)]
+
+
+Limit = RateLimit | QuotaLimit | ConcurrentLimit
+LIMIT_KINDS: dict[str, type[Limit]] = {"rate": RateLimit, "quota": QuotaLimit, "concurrent": ConcurrentLimit}
+
+
+def kind_of_limit(raw: object) -> str:
+    """Say which kind of limit a raw one is, by what it counts with; a rate where it says nothing of it."""
+    if isinstance(raw, Mapping):
+        return next((kind for kind in LIMIT_KINDS if kind in raw), "rate")
+    return next((kind for kind, part in LIMIT_KINDS.items() if isinstance(raw, part)), "rate")
+
+
+def limit_part(raw: object) -> type[Limit]:
+    """Give the part that a raw limit is."""
+    return LIMIT_KINDS[kind_of_limit(raw)]
+
+
+AnyLimit = Annotated[
+    Annotated[RateLimit, Tag("rate")]
+    | Annotated[QuotaLimit, Tag("quota")]
+    | Annotated[ConcurrentLimit, Tag("concurrent")],
+    Discriminator(kind_of_limit),
+]

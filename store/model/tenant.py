@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StrictBool, StrictStr, StringConstra
 
 from store.model.auth import AnyAuth
 from store.model.fields import check_line
-from store.model.limits import RateLimit
+from store.model.limits import AnyLimit
 from store.model.parts import DomainName, Given, Name, Part, Shorthand
 from store.model.routes import Route
 from store.model.upstreams import Upstream
@@ -33,5 +33,5 @@ class TenantDocument(Part):
     domains: tuple[Annotated[Domain, Shorthand("host")], ...] = Field(default=(), max_length=MAX_ENTRIES["domains"])
     upstreams: dict[Name, Upstream] = Field(default={}, max_length=MAX_ENTRIES["upstreams"])
     auth: dict[Name, AnyAuth] = Field(default={}, max_length=MAX_ENTRIES["auth"])
-    limits: dict[Name, RateLimit] = Field(default={}, max_length=MAX_ENTRIES["limits"])
+    limits: dict[Name, AnyLimit] = Field(default={}, max_length=MAX_ENTRIES["limits"])
     routes: tuple[Route, ...] = Field(default=(), max_length=MAX_ENTRIES["routes"])

@@ -11,6 +11,7 @@ _DURATION_US = {"ms": 10**3, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6, "d"
 _SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB|kB|MB|GB)?")
 _SIZE_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 _RATE = re.compile(r"([0-9]{1,12})/(s|m|h|d|second|minute|hour|day)")
+_QUOTA = re.compile(r"([0-9]{1,12})/(minute|hour|day|month)")
 _PERIOD_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 MAX_SIZE_BYTES = 2**40
 MAX_RATE_PER_S = 1_000_000
@@ -22,6 +23,14 @@ class Rate:
 
     count: int
     period_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnitsPerWindow:
+    """So many in each window of the calendar."""
+
+    units: int
+    window: str
 
 
 def parse_duration_s(text: str) -> float:
@@ -74,6 +83,21 @@ def parse_rate(text: str) -> Rate:
     if rate.count / rate.period_s > MAX_RATE_PER_S:
         raise ValueError(f"a rate is at most {MAX_RATE_PER_S}/s")
     return rate
+
+
+def parse_quota(text: str) -> UnitsPerWindow:
+    """Read "1000000/month", "500/day", "60/hour", "5/minute"; ValueError otherwise, and for none."""
+    match = _QUOTA.fullmatch(text)
+    if match is None:
+        raise ValueError("expected a quota such as 1000000/month, 5000/day, 500/hour or 10/minute")
+    if int(match[1]) == 0:
+        raise ValueError("a quota admits at least one")
+    return UnitsPerWindow(int(match[1]), match[2])
+
+
+def format_quota(quota: UnitsPerWindow) -> str:
+    """Write a quota as it is read."""
+    return f"{quota.units}/{quota.window}"
 
 
 def format_rate(rate: Rate) -> str:

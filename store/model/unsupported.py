@@ -8,7 +8,6 @@ from typing import Any
 from store.model.faults import Found
 
 _AUTH_TYPES = frozenset({"session", "forward", "basic"})
-_LIMIT_KINDS = ("quota", "concurrent", "shadow")
 
 
 def unsupported(raw: Mapping[str, Any]) -> Iterator[Found]:
@@ -17,10 +16,6 @@ def unsupported(raw: Mapping[str, Any]) -> Iterator[Found]:
         kind = method.get("type")
         if isinstance(kind, str) and kind in _AUTH_TYPES:
             yield Found(("auth", name, "type"), f"{kind} is not supported yet")
-    for name, limit in _parts(raw.get("limits")):
-        for kind in _LIMIT_KINDS:
-            if kind in limit:
-                yield Found(("limits", name, kind), "not supported yet")
 
 
 def _parts(named: object) -> Iterator[tuple[str, Mapping[str, Any]]]:

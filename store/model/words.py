@@ -6,7 +6,7 @@ that might be a secret.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from store.model.auth import AUTH_TYPES, auth_part
 from store.model.faults import Found, Loc
-from store.model.limits import RateLimit
+from store.model.limits import LIMIT_KINDS, limit_part
 from store.model.parts import NAME_FORM, Part, spelling_of
 from store.model.routes import HeaderOps, HeaderRules, Match, RequestHeaderOps, Route, RouteRewrite, SplitShare
 from store.model.tenant import Domain, TenantDocument
@@ -28,7 +28,6 @@ _PARTS: Mapping[Loc, type[Part]] = {
     ("upstreams", "*", "targets", "*"): Target,
     ("upstreams", "*", "health"): HealthCheck,
     ("upstreams", "*", "retry"): Retry,
-    ("limits", "*"): RateLimit,
     ("routes", "*"): Route,
     ("routes", "*", "match"): Match,
     ("routes", "*", "split", "*"): SplitShare,
@@ -37,6 +36,8 @@ _PARTS: Mapping[Loc, type[Part]] = {
     ("routes", "*", "headers", "request"): RequestHeaderOps,
     ("routes", "*", "headers", "response"): HeaderOps,
 }
+# Where one of several parts may stand, with the names that pydantic has for them.
+_CHOICES: Mapping[int | str, Collection[str]] = {"auth": AUTH_TYPES, "limits": LIMIT_KINDS}
 _KEY = "[key]"  # how pydantic says that the key is wrong, not its value
 
 _SLUG = "a to z, 0 to 9 and '-', at most 63 of them, a letter or digit first and last"
@@ -84,6 +85,8 @@ def _found(error: ErrorDetails, raw: object) -> Found:
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         return _unknown_type((*loc, "type"), error)
     if kind == "extra_forbidden":
+        if loc[0] == "limits" and len(loc) == 3 and loc[2] in LIMIT_KINDS:
+            return Found(loc, "a limit has a rate, a quota or concurrent: one of them")
         part = _part_at(loc[:-1], raw)
         return Found(loc, "unknown field", str(loc[-1]), spelling_of(part) if part else ())
     if is_key and kind != "value_error":
@@ -95,8 +98,9 @@ def _found(error: ErrorDetails, raw: object) -> Found:
 
 
 def _written(loc: Loc) -> Loc:
-    """Leave out which of the auth methods' parts was tried, which pydantic puts after a method's name."""
-    return (*loc[:2], *loc[3:]) if loc[:1] == ("auth",) and len(loc) > 2 and loc[2] in AUTH_TYPES else loc
+    """Leave out which part was tried of those that can stand there, which pydantic puts after its name."""
+    kinds = _CHOICES.get(loc[0]) if loc else None
+    return (*loc[:2], *loc[3:]) if kinds is not None and len(loc) > 2 and loc[2] in kinds else loc
 
 
 def _unknown_type(loc: Loc, error: ErrorDetails) -> Found:
@@ -108,8 +112,9 @@ def _unknown_type(loc: Loc, error: ErrorDetails) -> Found:
 
 def _part_at(loc: Loc, raw: object) -> type[Part] | None:
     """Give the part that stands at a place of the raw document."""
-    if len(loc) == 2 and loc[0] == "auth":
-        return auth_part(raw["auth"][loc[1]]) if isinstance(raw, Mapping) else None
+    if len(loc) == 2 and loc[0] in _CHOICES and isinstance(raw, Mapping):
+        part_of = auth_part if loc[0] == "auth" else limit_part
+        return part_of(raw[loc[0]][loc[1]])
     return _PARTS.get(tuple(_general(loc)))
 
 

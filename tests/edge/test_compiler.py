@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 import edge.compiler
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets
+from edge.client_edge.limits import Counting
 from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Entry, Parts, compile_tenant
 from edge.outgoing import Answer
@@ -22,6 +23,7 @@ from edge.upstreams.egress import EgressFilter
 from edge.upstreams.group import SplitTransport, UpstreamGroup
 from edge.upstreams.live import LiveTargets, TargetKey
 from store.client import connect
+from store.guards import Guards
 from store.limiter import Limiter
 from store.model import parse_document
 
@@ -33,7 +35,8 @@ def worker() -> Iterator[Parts]:
     """The parts that compiled routes use; nothing in here asks the store."""
     client = connect("redis://127.0.0.1:1", "data")
     targets, limiter = LiveTargets(EgressFilter().allows), Limiter(client, lambda: 1)
-    yield Parts(targets, KeyCache(no_key), limiter, Counters(), KeySets(nobody_asks), TokenCache())
+    counting = Counting(limiter, Guards(client, "test", lambda: 1), Counters())
+    yield Parts(targets, KeyCache(no_key), counting, KeySets(nobody_asks), TokenCache())
 
 
 async def nobody_asks(tenant: str, url: str) -> Answer:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from edge.client_edge.limits import address_key, policy_field, state_field, value_key
+from edge.client_edge.limit_fields import place_state, policy_of, state_field
+from edge.client_edge.limit_keys import address_key, value_key
 from store.decisions import LimitState
-from store.model import RateLimit
+from store.model import ConcurrentLimit, QuotaLimit, RateLimit
 
 
 @pytest.mark.parametrize(
@@ -35,11 +36,13 @@ def test_a_short_plain_value_is_its_own_key() -> None:
 
 
 def test_the_policy_names_each_limit_its_quota_and_window() -> None:
-    limits = [
-        RateLimit.model_validate({"rate": "100/s", "burst": 200, "by": "key"}),
-        RateLimit.model_validate({"rate": "600/m", "by": "ip"}),
-    ]
-    assert policy_field(limits, ["per-key", "per-ip"]) == '"per-key";q=100;w=1, "per-ip";q=600;w=60'
+    rate = RateLimit.model_validate({"rate": "600/m", "burst": 5, "by": "ip"})
+    assert policy_of("per-ip", rate) == '"per-ip";q=600;w=60'
+    month = QuotaLimit.model_validate({"quota": "1000000/month", "by": "key"})
+    assert policy_of("month", month) == '"month";q=1000000;w=2592000'
+    busy = ConcurrentLimit.model_validate({"concurrent": 50, "by": "tenant"})
+    assert policy_of("busy", busy) == '"busy";q=50;qu="concurrent-requests"'
+    assert place_state("busy", 7) == '"busy";r=7'
 
 
 def test_the_state_names_what_is_left_and_when_all_of_it_is_back() -> None:

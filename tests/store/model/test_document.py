@@ -11,6 +11,7 @@ from store.model import (
     ApiKeyAuth,
     DocumentError,
     JwtAuth,
+    RateLimit,
     TenantDocument,
     dump_document,
     load_yaml_documents,
@@ -75,15 +76,13 @@ def the_contracts_example() -> dict[str, Any]:
 
 def what_is_supported_of_it() -> dict[str, Any]:
     raw = the_contracts_example()
-    del raw["auth"]["login"], raw["limits"]["month"], raw["limits"]["busy"]
+    del raw["auth"]["login"]
     return raw
 
 
 def test_the_contracts_example_is_refused_only_for_what_comes_later() -> None:
     assert faults_in(the_contracts_example()) == [
         "auth.login.type: session is not supported yet",
-        "limits.month.quota: not supported yet",
-        "limits.busy.concurrent: not supported yet",
     ]
 
 
@@ -109,6 +108,8 @@ def test_every_field_of_the_contracts_example_is_parsed() -> None:
     assert (health.healthy_after, health.unhealthy_after) == (2, 3)
     assert (shop.retry.attempts, set[str](shop.retry.on)) == (1, {"connect", "reset", "502", "503", "504"})
     keys, per_key, per_ip = parsed.auth["keys"], parsed.limits["per-key"], parsed.limits["per-ip"]
+    assert isinstance(per_key, RateLimit)
+    assert isinstance(per_ip, RateLimit)
     assert isinstance(keys, ApiKeyAuth)
     assert (keys.type, keys.header, keys.query) == ("api_key", "X-API-Key", None)
     users = parsed.auth["users"]

@@ -15,9 +15,6 @@ from tests.store.model.documents import document, faults_in
     [
         ({"auth": {"login": {"type": "session", "issuer": 5, "scopes": 5}}},
          ["auth.login.type: session is not supported yet"]),
-        ({"limits": {"month": {"quota": "1/month", "by": "key"}}}, ["limits.month.quota: not supported yet"]),
-        ({"limits": {"busy": {"concurrent": 50, "by": "tenant"}}}, ["limits.busy.concurrent: not supported yet"]),
-        ({"limits": {"try": {"rate": "1/s", "by": "ip", "shadow": True}}}, ["limits.try.shadow: not supported yet"]),
     ],
 )  # fmt: skip
 def test_what_comes_later_is_refused_by_its_place(raw: dict[str, Any], lines: list[str]) -> None:

@@ -1,0 +1,79 @@
+"""What a limit counts by, and what a request costs it: read from the request and from who sends it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from edge.addresses import subscriber_of
+from edge.context import ProxyContext
+from store.model import By, Cost
+
+KeyOf = Callable[[ProxyContext], str]
+CostOf = Callable[[ProxyContext], int]
+MAX_PLAIN_VALUE = 64
+MAX_COST_DIGITS = 12
+
+
+def common_key(by: By, route: str) -> str | None:
+    """Say by what all requests of this route are counted, None where it depends on the request."""
+    return route if by.kind == "route" else "" if by.kind == "tenant" else None
+
+
+def key_of(by: By, route: str) -> KeyOf:
+    """Make the function that says by what a request of this route is counted."""
+    common = common_key(by, route)
+    if common is not None:
+        return lambda _: common
+    if by.kind == "ip":
+        return lambda ctx: address_key(ctx.request.remote or "")
+    if by.kind == "header":
+        header = by.header or ""
+        return lambda ctx: value_key(ctx.request.in_req.headers.get(header, ""))
+    if by.kind == "claim":
+        claim = by.claim or ""
+        return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.claim(claim) or "")
+    if by.kind == "key":
+        return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.key_id or who.subject)
+    return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.subject)
+
+
+def address_key(address: str) -> str:
+    """Count a client by its subscriber; what is no address, by itself."""
+    try:
+        return subscriber_of(address)
+    except ValueError:
+        return value_key(address)
+
+
+def value_key(value: str) -> str:
+    """Make any value fit to be part of a key: short plain ones as they are, others by their hash."""
+    if len(value) <= MAX_PLAIN_VALUE and value.isascii() and value.isprintable():
+        return value
+    return hashlib.blake2b(value.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+def cost_of(cost: Cost) -> CostOf:
+    """Make the function that says what a request costs: as declared, or as said by who is trusted to; 1 if nobody does.
+
+    A client has no say: of header fields, only those are read that an auth step has set (`Identity.fields`).
+    """
+    if cost.header is not None:
+        name = cost.header.lower()
+        return lambda ctx: _number(_field(ctx, name))
+    if cost.claim is not None:
+        claim = cost.claim
+        return lambda ctx: _number(None if ctx.identity is None else ctx.identity.claim(claim))
+    units = cost.units
+    return lambda _: units
+
+
+def _field(ctx: ProxyContext, name: str) -> str | None:
+    fields = () if ctx.identity is None else ctx.identity.fields
+    return next((value for field, value in fields if field.lower() == name), None)
+
+
+def _number(text: str | None) -> int:
+    if text is None or not (text.isascii() and text.isdigit() and len(text) <= MAX_COST_DIGITS):
+        return 1
+    return int(text)
