@@ -10,9 +10,14 @@ import pytest
 import pytest_asyncio
 import redis
 import uvloop
+from hypothesis import settings
 
 from store.embedded import RedisProcess
 from tests.fakes.origins import RunningOrigin, running_origin
+
+# What is slow is no fault of an example's: the machine may be busy.
+settings.register_profile("portico", deadline=None)
+settings.load_profile("portico")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], AbstractEventLoop]]:
