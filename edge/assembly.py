@@ -22,6 +22,7 @@ from edge.census import ConnectionLimits
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets, asking
 from edge.client_edge.limits import Counting
+from edge.client_edge.plan_limits import PlanLimits
 from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Parts, compile_tenant
 from edge.deadlines import Pace
@@ -151,7 +152,8 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         key_sets = KeySets(asking(outgoing))
         stack.push_async_callback(key_sets.aclose)
         targets = LiveTargets(egress.allows, counters.upstreams)
-        parts = Parts(targets, keys, Counting(limiter, guards, counters), key_sets, TokenCache())
+        plans = PlanLimits()
+        parts = Parts(targets, keys, Counting(limiter, guards, counters), plans, key_sets, TokenCache())
 
         def compile_record(tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
             try:
@@ -164,7 +166,7 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
                 raise
 
         router = DynamicRouter()
-        tenancy = Tenancy(router, compile_record, keys.forget)
+        tenancy = Tenancy(router, compile_record, keys.forget, plans.swap)
         stack.callback(tenancy.close)
         watcher = Watcher(Catalog(changes), Feed(feed), Fleet(fleet), tenancy, identity)
         trusted = TrustedProxies(map(str, settings.trusted_proxies))

@@ -16,6 +16,7 @@ from edge.client_edge.jwt import JwtMethod
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets
 from edge.client_edge.limits import Counting, NamedLimit, take_limits
+from edge.client_edge.plan_limits import PlanLimits
 from edge.client_edge.token_cache import TokenCache
 from edge.context import ProxyContext
 from edge.fields import RouteFields
@@ -45,6 +46,7 @@ class Parts:
     targets: LiveTargets
     keys: KeyCache
     counting: Counting
+    plans: PlanLimits
     key_sets: KeySets
     tokens: TokenCache
 
@@ -147,7 +149,7 @@ def _middlewares(document: TenantDocument, route: Route, held: _Held, parts: Par
     if route.auth:
         methods = [held.methods[name] for name in route.auth]
         yield ProxyMiddlewareDef(AUTH, require_any(methods, keep_credentials=route.keep_credentials))
-    if limits := _limits(document, route):
+    if limits := _limits(document, route, parts.plans):
         yield ProxyMiddlewareDef(LIMITS, take_limits(tenant, route.name, limits, parts.counting))
     if route.headers.request != _NO_REQUEST_OPS:
         yield ProxyMiddlewareDef(REQUEST_RULES, change_request(route.headers.request))
@@ -165,14 +167,14 @@ def _auth_method(tenant: str, declared: Declared, parts: Parts) -> AuthMethod:
             raise ValueError(f"{declared.type} is not supported yet")
 
 
-def _limits(document: TenantDocument, route: Route) -> list[NamedLimit]:
-    """List the limits that the route names, then those of every route that can be counted on it."""
-    everywhere = [
-        name
-        for name, limit in document.limits.items()
-        if limit.every_route and (route.auth or not limit.by.needs_auth) and name not in route.limits
-    ]
-    return [NamedLimit(name, document.limits[name]) for name in (*route.limits, *everywhere)]
+def _limits(document: TenantDocument, route: Route, plans: PlanLimits) -> list[NamedLimit]:
+    """List the limits that the route names, then those of every route and of the plan that can be counted on it."""
+    own = [NamedLimit(name, document.limits[name]) for name in route.limits]
+    everywhere = [NamedLimit(name, limit) for name, limit in document.limits.items() if limit.every_route]
+    for named in (*everywhere, *plans.of(document.plan)):
+        if (route.auth or not named.limit.by.needs_auth) and named.name not in route.limits:
+            own.append(named)
+    return own
 
 
 def _admission(route: Route) -> ProxyMiddleware:

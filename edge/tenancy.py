@@ -22,6 +22,7 @@ from store.changes import Item
 from store.codec import Envelope, open_envelope
 from store.digests import GONE, Past, digest_of
 from store.errors import StoreError
+from store.model import PLANS, Plans, parse_plans
 from store.reports import Refusal
 
 log = logging.getLogger("portico.edge")
@@ -47,10 +48,17 @@ class Tenancy:
     """Applies changes of tenants to a router, one tenant at a time; nothing in here waits.
 
     `compile_record` makes entries of a record: StoreError (DocumentError) when it breaks the rules; whatever else it
-    raises is refused as well. `forget_keys` is told of tenants whose API keys may have changed.
+    raises is refused as well. `forget_keys` is told of tenants whose API keys may have changed, `swap_plans` of plans;
+    it says whether they are different, and then `must_recompile` says so: who sees it owes `recompile` of all tenants.
     """
 
-    def __init__(self, router: DynamicRouter, compile_record: Compile, forget_keys: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        router: DynamicRouter,
+        compile_record: Compile,
+        forget_keys: Callable[[str], None],
+        swap_plans: Callable[[Plans], bool] = lambda _: False,
+    ) -> None:
         self._router = router
         self._compile = compile_record
         self._forget_keys = forget_keys
@@ -58,6 +66,8 @@ class Tenancy:
         self._digests: dict[str, bytes] = {}  # of what was looked at last, taken over or not
         self._wanting: set[str] = set()
         self.refused: dict[str, Refusal] = {}
+        self._swap_plans = swap_plans
+        self.must_recompile = False
 
     def __len__(self) -> int:
         return len(self._held)
@@ -65,6 +75,9 @@ class Tenancy:
     def apply(self, item: Item, *, is_lazy: bool) -> None:
         """Take one change over, or refuse it and keep what was there."""
         tenant = item.tenant
+        if tenant == PLANS:
+            self._take_plans(item)
+            return
         self._forget_keys(tenant)
         if item.payload is None:
             self._drop(tenant)
@@ -84,6 +97,26 @@ class Tenancy:
             return
         self._wanting.discard(tenant)
         self.refused.pop(tenant, None)
+
+    def _take_plans(self, item: Item) -> None:
+        """Have tenants compiled with these plans from now on; plans that cannot be used are refused as a whole."""
+        try:
+            raw = {"plans": {}} if item.payload is None else open_envelope(item.payload, PLANS).record().document
+            is_changed = self._swap_plans(parse_plans(raw))
+        except Exception as error:
+            log.error("plans of revision %d are refused: %s", item.revision, error)
+            self.refused[PLANS] = Refusal(PLANS, item.revision, str(error)[:MAX_REASON_CHARS])
+            return
+        self.refused.pop(PLANS, None)
+        self.must_recompile = self.must_recompile or (is_changed and bool(self._held))
+
+    def recompile(self, item: Item) -> None:
+        """Compile a tenant again that was compiled, or refused, before the plans changed."""
+        holding = self._held.get(item.tenant)
+        if holding is None or (isinstance(holding.held, LazyTenant) and is_good(holding.held)):
+            return  # it will be compiled with the plans of then
+        self._digests.pop(item.tenant, None)
+        self.apply(item, is_lazy=isinstance(holding.held, LazyTenant))
 
     def held(self) -> set[str]:
         """Name the tenants that something is held of."""

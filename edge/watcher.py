@@ -146,6 +146,8 @@ class Watcher:
         is_boot = not self.caught_up.is_set()
         for count, item in enumerate(changes.items, 1):
             self._tenancy.apply(item, is_lazy=is_boot)
+            if self._tenancy.must_recompile:
+                await self._recompile()
             self.position = Position(changes.epoch, item.revision)
             if count % ITEMS_AT_ONCE == 0:
                 await asyncio.sleep(0)  # requests go first
@@ -153,6 +155,18 @@ class Watcher:
             self.position = Position(changes.epoch, changes.revision)
         if changes.items:
             self._news.set()
+
+    async def _recompile(self) -> None:
+        """Compile each tenant again that was compiled with other plans; StoreError leaves the rest to the next look."""
+        since, is_complete = 0, False
+        while not is_complete:
+            changes = await self._catalog.changes_since(since)
+            for item in changes.items:
+                self._tenancy.recompile(item)
+                since = item.revision
+                await asyncio.sleep(0)  # requests go first
+            is_complete = changes.complete
+        self._tenancy.must_recompile = False
 
     def _note(self, alarm: str | None = None, store_error: str | None = None) -> None:
         for before, now in ((self.alarm, alarm), (self.store_error, store_error)):

@@ -23,6 +23,7 @@ from time import perf_counter_ns
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets
 from edge.client_edge.limits import Counting
+from edge.client_edge.plan_limits import PlanLimits
 from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Parts, compile_tenant
 from edge.errors import EdgeError
@@ -105,7 +106,7 @@ def empty_worker() -> Iterator[tuple[DynamicRouter, Tenancy]]:
     keys = KeyCache(lambda _tenant, _key_id: asyncio.sleep(0, None))
     targets, limiter = LiveTargets(EgressFilter().allows), Limiter(client, lambda: 1)
     counting = Counting(limiter, Guards(client, "loadtest", lambda: 1), Counters())
-    parts = Parts(targets, keys, counting, KeySets(no_issuer), TokenCache())
+    parts = Parts(targets, keys, counting, PlanLimits(), KeySets(no_issuer), TokenCache())
 
     def compile_record(_tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
         return compile_tenant(parse_document(envelope.record().document), envelope.hosts, revision, parts)

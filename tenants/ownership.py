@@ -58,6 +58,12 @@ def refuse_vouching(actor: Actor, before: TenantRecord | None, document: TenantD
         raise Refused(FORBIDDEN, f"only an operator's token may write verified_by ({', '.join(new)})")
 
 
+def refuse_another_plan(actor: Actor, before: TenantRecord | None, document: TenantDocument) -> None:
+    """Refuse a tenant's document that names another plan than the one an operator has put the tenant on."""
+    if not actor.is_operator and document.plan != (before.document.get("plan") if before else None):
+        raise Refused(FORBIDDEN, "only an operator's token may change a tenant's plan")
+
+
 def reconcile(
     actor: Actor, before: TenantRecord | None, document: TenantDocument, now_ms: int
 ) -> dict[str, DomainState]:

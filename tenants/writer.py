@@ -18,7 +18,7 @@ from store.model import TenantDocument, dump_document
 from tenants.actors import Actor, no_such_tenant
 from tenants.diff import Difference, find_differences
 from tenants.errors import CONTENDED, DOMAIN_CLAIMED, PRECONDITION_FAILED, Refused, unreadable
-from tenants.ownership import reconcile, refuse_vouching
+from tenants.ownership import reconcile, refuse_another_plan, refuse_vouching
 from tenants.turns import Turns
 
 MAX_ATTEMPTS = 20
@@ -131,6 +131,7 @@ def decide(write: Write, current: Current, draft: Draft, now_ms: int) -> Plan:
     if draft.document is None:
         return Plan(None, current.exists, find_differences(before_document, {}))
     refuse_vouching(write.actor, before, draft.document)
+    refuse_another_plan(write.actor, before, draft.document)
     states = draft.domains
     if states is None:
         states = reconcile(write.actor, before, draft.document, now_ms)

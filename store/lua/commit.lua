@@ -95,7 +95,7 @@ end
 if mode == 'put' then
   -- With what is missing to the last revision behind it: the record's checksum does not cover what only Redis knows.
   redis.call('HSET', KEYS[3], tenant, struct.pack('>I8I8', revision, 9007199254740991 - revision) .. payload)
-  redis.call('ZADD', KEYS[5], 0, tenant)
+  if string.sub(tenant, 1, 1) ~= '@' then redis.call('ZADD', KEYS[5], 0, tenant) end -- else it is the plans
   redis.call('LPUSH', KEYS[8], struct.pack('>I8I8I4', revision, now_ms, #ARGV[6]) .. ARGV[6] .. payload)
   redis.call('LTRIM', KEYS[8], 0, tonumber(ARGV[10]) - 1)
 elseif mode == 'drop' then

@@ -7,6 +7,7 @@ from store.model.faults import DocumentError, Fault, did_you_mean
 from store.model.hosts import is_mask, mask_matches, normalise_host, parent_masks
 from store.model.limits import By, ConcurrentLimit, Cost, Limit, QuotaLimit, RateLimit
 from store.model.paths import PathKind, PathPattern, Segment, SegmentKind
+from store.model.plans import DEFAULT_PLAN, PLANS, Plans, dump_plans, parse_plans
 from store.model.routes import HeaderOps, HeaderRules, Match, RequestHeaderOps, Route, RouteRewrite, SplitShare
 from store.model.schema import document_json_schema
 from store.model.tenant import Domain, TenantDocument
@@ -14,6 +15,8 @@ from store.model.text import load_yaml_documents
 from store.model.upstreams import Balance, HealthCheck, Retry, Target, Upstream
 
 __all__ = [
+    "DEFAULT_PLAN",
+    "PLANS",
     "ApiKeyAuth",
     "AuthMethod",
     "Balance",
@@ -33,6 +36,7 @@ __all__ = [
     "Match",
     "PathKind",
     "PathPattern",
+    "Plans",
     "QuotaLimit",
     "RateLimit",
     "RequestHeaderOps",
@@ -49,12 +53,14 @@ __all__ = [
     "did_you_mean",
     "document_json_schema",
     "dump_document",
+    "dump_plans",
     "is_mask",
     "load_yaml_documents",
     "mask_matches",
     "normalise_host",
     "parent_masks",
     "parse_document",
+    "parse_plans",
     "rank",
     "read_document",
 ]

@@ -30,6 +30,7 @@ class TenantDocument(Part):
     tenant: Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     name: Annotated[StrictStr, Field(max_length=256), AfterValidator(check_line)] = ""
     enabled: StrictBool = True
+    plan: Annotated[Name | None, Given] = None
     domains: tuple[Annotated[Domain, Shorthand("host")], ...] = Field(default=(), max_length=MAX_ENTRIES["domains"])
     upstreams: dict[Name, Upstream] = Field(default={}, max_length=MAX_ENTRIES["upstreams"])
     auth: dict[Name, AnyAuth] = Field(default={}, max_length=MAX_ENTRIES["auth"])

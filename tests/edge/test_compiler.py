@@ -14,6 +14,7 @@ import edge.compiler
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets
 from edge.client_edge.limits import Counting
+from edge.client_edge.plan_limits import PlanLimits
 from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Entry, Parts, compile_tenant
 from edge.outgoing import Answer
@@ -36,7 +37,7 @@ def worker() -> Iterator[Parts]:
     client = connect("redis://127.0.0.1:1", "data")
     targets, limiter = LiveTargets(EgressFilter().allows), Limiter(client, lambda: 1)
     counting = Counting(limiter, Guards(client, "test", lambda: 1), Counters())
-    yield Parts(targets, KeyCache(no_key), counting, KeySets(nobody_asks), TokenCache())
+    yield Parts(targets, KeyCache(no_key), counting, PlanLimits(), KeySets(nobody_asks), TokenCache())
 
 
 async def nobody_asks(tenant: str, url: str) -> Answer:

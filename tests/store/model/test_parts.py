@@ -38,7 +38,7 @@ def test_fields_are_known_by_the_names_that_documents_use() -> None:
     assert "connect_timeout" in spelling_of(Upstream)
     assert not any(name.endswith(("_s", "_bytes", "_field")) for name in (*spelling_of(Route), *spelling_of(Upstream)))
     assert spelling_of(TenantDocument) == (
-        "tenant", "name", "enabled", "domains", "upstreams", "auth", "limits", "routes",
+        "tenant", "name", "enabled", "plan", "domains", "upstreams", "auth", "limits", "routes",
     )  # fmt: skip
 
 

@@ -1,0 +1,97 @@
+"""Plans from end to end: what an operator allows every tenant of a plan, whatever the tenant writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from store.catalog import Change
+from store.codec import TenantRecord
+from store.model import PLANS
+from tests.fakes.edges import RunningEdge, running_edge
+from tests.fakes.origins import running_origin
+
+
+async def put_plans(edge: RunningEdge, **plans: dict[str, Any]) -> None:
+    """Commit plans by their limits, and wait until the worker serves them."""
+    record = TenantRecord({"plans": {name: {"limits": limits} for name, limits in plans.items()}})
+    commit = await edge.catalog.commit(Change(PLANS, record), None)
+    await edge.reached(commit.revision)
+
+
+def document(url: str, tenant: str = "acme", **fields: Any) -> dict[str, Any]:
+    return {
+        "tenant": tenant,
+        "domains": [{"host": f"{tenant}.test", "verified_by": "operator"}],
+        "upstreams": {"app": {"targets": [url]}},
+        "routes": [{"name": "all", "path": "/*", "upstream": "app"}],
+        **fields,
+    }
+
+
+def hourly(count: int) -> dict[str, Any]:
+    return {"all": {"rate": f"{count}/h", "by": "tenant"}}
+
+
+async def statuses(edge: RunningEdge, times: int, tenant: str = "acme") -> list[int]:
+    return [(await edge.get("/echo", f"{tenant}.test")).status for _ in range(times)]
+
+
+async def test_a_plan_holds_its_tenants_and_the_default_one_those_that_name_none(redis_url: str) -> None:
+    async with running_edge(redis_url) as edge, running_origin() as origin:
+        await put_plans(edge, default=hourly(1), gold=hourly(2))
+        await edge.put(document(origin.url, "acme", plan="gold"))
+        await edge.put(document(origin.url, "globex"))
+        assert await statuses(edge, 3, "acme") == [200, 200, 429]
+        assert await statuses(edge, 2, "globex") == [200, 429]
+        answer = await edge.get("/echo", "acme.test")
+        assert answer.headers["ratelimit-policy"] == '"@all";q=2;w=3600'
+
+
+async def test_a_tenant_can_have_less_than_its_plan_allows_and_never_more(redis_url: str) -> None:
+    async with running_edge(redis_url) as edge, running_origin() as origin:
+        await put_plans(edge, default=hourly(2))
+        for tenant, own, expected in (("less", 1, [200, 429, 429]), ("more", 5, [200, 200, 429])):
+            limits = {"all": {"rate": f"{own}/h", "by": "tenant", "every_route": True}}
+            await edge.put(document(origin.url, tenant, limits=limits))
+            assert await statuses(edge, 3, tenant) == expected
+
+
+async def test_a_plan_that_changes_is_served_at_once_to_those_who_were_served_before(redis_url: str) -> None:
+    async with running_edge(redis_url) as edge, running_origin() as origin:
+        await edge.put(document(origin.url))
+        assert await statuses(edge, 3) == [200, 200, 200]
+        await put_plans(edge, default=hourly(1))
+        assert await statuses(edge, 2) == [200, 429]
+        await put_plans(edge, default={})
+        assert await statuses(edge, 2) == [200, 200]
+
+
+async def test_a_tenant_of_a_plan_that_is_not_there_keeps_what_was_served_of_it(redis_url: str) -> None:
+    async with running_edge(redis_url) as edge, running_origin() as origin:
+        await edge.put(document(origin.url))
+        assert await statuses(edge, 1) == [200]
+        await edge.put(document(origin.url, plan="gold"))
+        assert await statuses(edge, 1) == [200]
+        assert edge.worker.tenancy.refused["acme"].reason == "there is no plan 'gold'"
+        await put_plans(edge, gold=hourly(1))
+        assert await statuses(edge, 2) == [200, 429]
+        assert not edge.worker.tenancy.refused
+
+
+async def test_plans_that_cannot_be_used_change_nothing_and_are_told(redis_url: str) -> None:
+    async with running_edge(redis_url) as edge, running_origin() as origin:
+        await put_plans(edge, default=hourly(1))
+        await edge.put(document(origin.url))
+        await put_plans(edge, default={"all": {"rate": "fast", "by": "tenant"}})
+        assert await statuses(edge, 2) == [200, 429]
+        assert edge.worker.tenancy.refused[PLANS].reason.startswith("plans.default.limits.all.rate: ")
+        await put_plans(edge, default={})
+        assert await statuses(edge, 1) == [200]
+        assert not edge.worker.tenancy.refused
+
+
+async def test_plans_are_no_tenant(redis_url: str) -> None:
+    async with running_edge(redis_url) as edge:
+        await put_plans(edge, default=hourly(1))
+        assert (await edge.catalog.tenants()).items == []
+        assert (await edge.catalog.get(PLANS)) is not None
