@@ -24,6 +24,8 @@ from store.mapping import mapped, store_error
 from store.scripts import Argument, Ask, Script
 from store.wire import GRACE_S, Wire
 
+Reply = asyncio.Future[Any]
+
 
 class Lane:
     """The data plane's way to Redis; opens when first needed and again whenever it was lost.
@@ -64,6 +66,17 @@ class Lane:
                 return await self._ask(deadline, "EVAL", script.source, len(keys), *keys, *args)
         except (RedisError, OSError, TimeoutError) as error:
             raise store_error(error, is_sent) from error
+
+    def submit(self, script: Script, keys: Sequence[str], args: Sequence[Argument], timeout_s: float) -> Reply | None:
+        """Send one script at once, where a connection is open; its reply may be an error, which is not raised.
+
+        A future alone: each coroutine between a request and its reply costs as much as packing the command.
+        """
+        wire = self._wire
+        if wire is None:
+            return None
+        deadline = asyncio.get_running_loop().time() + timeout_s - GRACE_S
+        return wire.ask(_packed(("EVALSHA", script.sha, len(keys), *keys, *args)), deadline)
 
     async def new_connection(self) -> AbstractConnection:
         """Return a fresh, unconnected connection of the caller's own."""

@@ -13,6 +13,8 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from redis.exceptions import NoScriptError
+
 from store.breaker import CLOSED, after_failure, may_try
 from store.client import Client
 from store.decisions import Decision, Shape, Take, meter_of, names_of, states_of
@@ -28,6 +30,7 @@ LONGEST_WAIT_S = 0.05
 """Who has waited for so long for others' asking does not begin one."""
 
 
+Name = tuple[str, tuple[Take, ...]]
 Asking = tuple[int, float]
 """How many units, and for how long they live."""
 
@@ -79,7 +82,9 @@ class Limiter:
         self._local = LocalCounts(live_workers, now)
         self._breaker = CLOSED
         self._owed: list[Debts] = []
-        self._held: dict[tuple[str, tuple[Take, ...]], Held] = {}
+        self._held: dict[Name, Held] = {}
+        self._seen: set[Name] = set()
+        self._seen_before: set[Name] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.calls = 0
@@ -116,7 +121,7 @@ class Limiter:
         takes = tuple(takes)
         if not takes:
             return Decision(True, (), 0.0, "store")
-        decision = self.take_at_once(tenant, takes)
+        decision = self.take_at_once(tenant, takes) or await self._take_first(tenant, takes)
         due_s = self._now() + LONGEST_WAIT_S
         while decision is None:
             held = self._held.get((tenant, takes))
@@ -129,6 +134,36 @@ class Limiter:
                     _wake(held)  # whoever waits behind this one decides for itself, too
                 return self._decide_locally(tenant, takes, held)
         return decision
+
+    async def _take_first(self, tenant: str, takes: tuple[Take, ...]) -> Decision | None:
+        """Ask for a caller who has not come for a second or two, by as little as it takes; None for any other.
+
+        Most callers come now and then: for them nothing is held, and there is nobody to wait with.
+        """
+        name = (tenant, takes)
+        if name in self._held or name in self._seen or name in self._seen_before or self._breaker is not CLOSED:
+            return None
+        self._seen.add(name)
+        self._go_on()
+        meters, _, arguments = plan_of(*[take.shape for take in takes])
+        now_s = self._now()
+        reply = self._client.submit(script("take"), names_of(tenant, takes), (1, 0, *arguments))
+        if reply is None or isinstance(found := await reply, NoScriptError):
+            return None
+        self.calls += 1
+        if isinstance(found, Exception):
+            self._breaker = after_failure(self._breaker, self._now())
+            return self._decide_locally(tenant, takes, None)
+        if self._local.has_counted or self._owed:
+            self._is_back()
+        before = list(zip(found[2::2], found[3::2], strict=True))
+        if found[0]:
+            after = [of.stepped(each) for each, of in zip(before, meters, strict=True)]
+            return Decision(True, states_of(takes, meters, after, is_taken=True), 0.0, "store")
+        held = self._hold(tenant, takes)
+        held.asked(now_s, 1, held.terms.life_s)
+        held.granted(Grant(0, found[1], before))
+        return self._decide(held)
 
     async def aclose(self) -> None:
         """Give back what is held and has not been spent; safe to call twice."""
@@ -273,12 +308,16 @@ class Limiter:
         name = (held.tenant, held.takes)
         self._held.pop(name, None)
         self._held[name] = held
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(IDLE_S, self._let_go)
 
     def _let_go(self) -> None:
         """Let go of what nobody has asked for in a second."""
         self._timer = None
+        self._seen, self._seen_before = set(), self._seen
         before_s = self._now() - IDLE_S
         while self._held:
             name, held = next(iter(self._held.items()))
@@ -286,8 +325,8 @@ class Limiter:
                 break
             del self._held[name]
             self._give_back(held)
-        if self._held:
-            self._timer = asyncio.get_running_loop().call_later(IDLE_S, self._let_go)
+        if self._held or self._seen_before:
+            self._go_on()
 
     def _give_back(self, held: Held) -> bool:
         """Give back what is left, in a task of its own; whether anything is."""

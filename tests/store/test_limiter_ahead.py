@@ -170,7 +170,7 @@ async def test_who_waits_behind_a_cancelled_probe_decides_for_itself(own_redis: 
             await limiter.take("acme", [HOURLY])
         await until(lambda: not limiter.is_store_lost, 5)
         waiting = [asyncio.create_task(limiter.take("acme", [HOURLY])) for _ in range(5)]
-        await until(lambda: any(held.waiting for held in limiter._held.values()))
+        await until(lambda: any(held.waiting for held in limiter._held.values()) or waiting[1].done())
         waiting[0].cancel()
         async with asyncio.timeout(5):
             decisions = await asyncio.gather(*waiting[1:])
@@ -219,3 +219,22 @@ async def test_however_far_redis_is_and_however_many_come_nobody_waits_for_the_o
 
         waits_s = await asyncio.gather(*(timed() for _ in range(300)))
         assert max(waits_s) < 0.3  # two or three askings of 30 ms, on a machine that is busy; in a row it is seconds
+
+
+async def test_callers_who_come_now_and_then_are_held_by_nobody(redis_url: str) -> None:
+    async with a_limiter(redis_url) as limiter:
+        await limiter.take("acme", [HOURLY])  # Redis knows the script
+        before = limiter.calls, len(limiter._held)
+        for n in range(100):
+            assert (await limiter.take("acme", [WIDE._replace(key=str(n))])).admitted
+        assert (limiter.calls, len(limiter._held)) == (before[0] + 100, before[1])
+        assert (await limiter.take("acme", [WIDE._replace(key="0")])).states[0].remaining >= 9_998
+        assert len(limiter._held) == before[1] + 1
+
+
+async def test_a_redis_that_forgot_the_script_counts_a_first_request_all_the_same(redis_url: str) -> None:
+    async with a_limiter(redis_url) as limiter:
+        assert (await limiter.take("acme", [WIDE])).source == "store"
+        async with connect(redis_url, "control") as control:
+            await control.ask("SCRIPT", "FLUSH")
+        assert (await limiter.take("acme", [WIDE._replace(key="other")])).source == "store"
