@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -19,6 +20,7 @@ from edge.master import Master
 from edge.ops import start_ops
 from edge.slot import WorkerStartError
 from edge.sockets import BindError, address_of, bind_for_workers, reason_of
+from edge.tls import CertificateError, server_tls
 from edge.worker_process import start_worker
 from store.client import connect
 from store.errors import StoreError
@@ -35,10 +37,13 @@ async def run_node(settings: Settings, flags: Mapping[str, Any]) -> None:
     """Run one node until SIGTERM or SIGINT; raises NodeStartError when it cannot start."""
     await _check_store(settings.redis_url)
     try:
-        sockets = bind_for_workers(settings.listen, settings.workers)
-    except BindError as error:
+        if settings.listen_tls:
+            server_tls(Path(settings.tls_cert), Path(settings.tls_key))  # the workers load it; we say what is wrong
+        sockets = bind_for_workers((*settings.listen, *settings.listen_tls), settings.workers)
+    except (BindError, CertificateError) as error:
         raise NodeStartError(str(error)) from error
-    where = ", ".join(f"http://{address_of(sock)}" for sock in sockets[0])
+    schemes = ["http" for _ in settings.listen] + ["https" for _ in settings.listen_tls]
+    where = ", ".join(f"{scheme}://{address_of(sock)}" for scheme, sock in zip(schemes, sockets[0], strict=True))
     master = Master(settings.node, sockets, partial(start_worker, flags=flags), settings.drain_grace_s)
     try:
         ops, ops_address = await start_ops(master.view, settings.ops)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from edge.addresses import subscriber_of
 from edge.deadlines import Pace
 
-BOUNDS = ("connections", "address", "tenant", "pipeline", "silence", "idle", "write")
+BOUNDS = ("connections", "address", "tenant", "pipeline", "silence", "idle", "write", "handshake")
 """The bounds that have no error code to be counted by; a head and a body that are too slow or too large have."""
 
 

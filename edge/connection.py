@@ -61,6 +61,7 @@ class ClientConnection(ParsingConnection):
         "_tunnel",
         "_unmeasured_bytes",
         "_upload",
+        "admitted_as",
         "peer",
         "scheme",
     )
@@ -80,6 +81,8 @@ class ClientConnection(ParsingConnection):
         self._last_read_bytes = self._unmeasured_bytes = 0
         self.peer: str | None = None
         self.scheme = "http"
+        self.admitted_as: str | None = None
+        """Whom it is counted for already, before it is made; None for nobody."""
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -272,7 +275,9 @@ class ClientConnection(ParsingConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peername = transport.get_extra_info("peername")
         self.peer = peername[0] if isinstance(peername, tuple) else None
-        subscriber = self._server.census.admit(self.peer, self._server.open_connections)
+        subscriber, self.admitted_as = self.admitted_as, None
+        if subscriber is None:
+            subscriber = self._server.census.admit(self.peer, self._server.open_connections)
         if subscriber is None:
             transport.close()
             self._manager = None  # as after `connection_lost`: nothing has begun that would have to end

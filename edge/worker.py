@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import uvloop
 from aiohttp import http_parser
@@ -30,6 +31,7 @@ from edge.channel import (
     read_orders,
 )
 from edge.listener import Listener
+from edge.tls import CertificateError, TlsDoor, server_tls
 from store.errors import BadRedisUrl, StoreError
 from store.settings import Settings, SettingsError, load_settings
 
@@ -106,15 +108,28 @@ async def run_worker(orders: Orders, settings: Settings, link: socket.socket) ->
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C reaches every process; the master says what follows
     try:
         async with assembled(settings, orders.index) as worker:
-            sockets = [socket.socket(fileno=fd) for fd in orders.listen_fds]
-            return await _live(worker, life, Listener(sockets, worker.server), settings.drain_grace_s)
+            listener = _listener(orders, settings, worker)
+            return await _live(worker, life, listener, settings.drain_grace_s)
     except BadRedisUrl as error:
+        life.give_up(str(error))
+    except CertificateError as error:
         life.give_up(str(error))
     except OSError as error:
         life.give_up(f"cannot write the access log {settings.access_log}: {error.strerror}")
     finally:
         await life.close()
     return 2
+
+
+def _listener(orders: Orders, settings: Settings, worker: Worker) -> Listener:
+    """Make the listener of the sockets that the master has given, those for TLS last. Raises CertificateError."""
+    sockets = [socket.socket(fileno=fd) for fd in orders.listen_fds]
+    plain = len(settings.listen)
+    if len(sockets) == plain:
+        return Listener(sockets, worker.server)
+    context = server_tls(Path(settings.tls_cert), Path(settings.tls_key))
+    door = TlsDoor(worker.server, context, settings.handshake_timeout_s)
+    return Listener(sockets[:plain], worker.server, sockets[plain:], door)
 
 
 async def _live(worker: Worker, life: Life, listener: Listener, drain_grace_s: float) -> int:

@@ -98,6 +98,11 @@ def read_addresses(text: str) -> tuple[Address, ...]:
     return found
 
 
+def read_some_addresses(text: str) -> tuple[Address, ...]:
+    """HOST:PORT, separated by commas; none is fine."""
+    return read_addresses(text) if text.strip() else ()
+
+
 def read_networks(text: str) -> tuple[Network, ...]:
     """Networks or addresses, separated by commas; none is fine."""
     return tuple(_network(part.strip()) for part in text.split(",") if part.strip())

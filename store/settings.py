@@ -27,6 +27,7 @@ from store.setting_values import (
     read_optional_redis_url,
     read_redis_url,
     read_seconds,
+    read_some_addresses,
     read_text,
     read_token,
     read_whole,
@@ -88,6 +89,18 @@ class Settings:
     listen: tuple[Address, ...] = _setting(
         "edge", "PORTICO_LISTEN", "--listen", "127.0.0.1:8080", "HOST:PORT", read=read_addresses,
         is_repeatable=True, help="where clients connect by HTTP; several, separated by commas")
+    listen_tls: tuple[Address, ...] = _setting(
+        "edge", "PORTICO_LISTEN_TLS", "--listen-tls", "", "HOST:PORT", read=read_some_addresses,
+        is_repeatable=True, help="where clients connect by HTTPS; several, separated by commas")
+    tls_cert: str = _setting(
+        "edge", "PORTICO_TLS_CERT", "--tls-cert", "", "file", read=read_text,
+        help="the certificate for HTTPS, PEM, with those between it and its authority; read anew by SIGHUP")
+    tls_key: str = _setting(
+        "edge", "PORTICO_TLS_KEY", "--tls-key", "", "file", read=read_text,
+        help="the certificate's private key, PEM, not encrypted")
+    handshake_timeout_s: float = _setting(
+        "edge", "PORTICO_HANDSHAKE_TIMEOUT", "--handshake-timeout", "10s", "duration", read=read_seconds(0.1, 600),
+        help="how long a client may take to shake hands by TLS before it is cut off")
     ops: Address = _setting(  # noqa: RUF009 - the table
         "edge", "PORTICO_OPS", "--ops", "127.0.0.1:8082", "HOST:PORT", read=read_address,
         help="where /livez, /readyz, /metrics and /status answer; keep it off the public network")
@@ -201,6 +214,8 @@ def load_settings(plane: Plane, flags: Mapping[str, Flag], env: Mapping[str, str
             values[setting.name] = setting.read(text)
         except ValueError as error:
             faults.append(f"{setting.flag if source == 'flag' else setting.env}: {error}")
+    if values.get("listen_tls") and not (values.get("tls_cert") and values.get("tls_key")):
+        faults.append("--listen-tls: needs a certificate and its key, --tls-cert and --tls-key")
     if faults:
         raise SettingsError(faults)
     return Settings(**values)
