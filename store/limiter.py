@@ -10,18 +10,18 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.exceptions import NoScriptError
 
 from store.breaker import CLOSED, after_failure, may_try
 from store.client import Client
-from store.decisions import Decision, Shape, Take, meter_of, names_of, states_of
+from store.decisions import Decision, Take, names_of, states_of
 from store.errors import StoreError
-from store.lease import NEVER_S, NOTHING, Grant, Lease, Terms, terms_of
+from store.held import Held, plan_of
+from store.lease import NEVER_S, NOTHING, Grant
 from store.local import Debts, LocalCounts
-from store.meter import Meter, State
+from store.meter import State
 from store.scripts import script
 
 IDLE_S = 1.0
@@ -33,36 +33,6 @@ LONGEST_WAIT_S = 0.05
 Name = tuple[str, tuple[Take, ...]]
 Asking = tuple[int, float]
 """How many units, and for how long they live."""
-
-
-class Plan(NamedTuple):
-    """What limits of some shapes come to, whoever is counted by them."""
-
-    meters: tuple[Meter, ...]
-    terms: Terms
-    arguments: tuple[bytes, ...]
-
-
-@lru_cache(maxsize=4096)
-def plan_of(*shapes: Shape) -> Plan:
-    """Make limits ready; ValueError for one that cannot be counted."""
-    meters = tuple(meter_of(shape) for shape in shapes)
-    return Plan(meters, terms_of(meters), tuple(argument for of in meters for argument in of.arguments))
-
-
-class Held(Lease):
-    """A lease with the limits it is of, and the requests that wait for it."""
-
-    __slots__ = ("arguments", "is_asking", "names", "takes", "tenant", "waiting")
-
-    def __init__(self, tenant: str, takes: tuple[Take, ...]) -> None:
-        meters, terms, self.arguments = plan_of(*[take.shape for take in takes])
-        super().__init__(meters, terms)
-        self.tenant = tenant
-        self.takes = takes
-        self.names = names_of(tenant, takes)
-        self.waiting: list[asyncio.Future[Decision | None]] = []
-        self.is_asking = False
 
 
 class Limiter:
@@ -107,9 +77,9 @@ class Limiter:
             return None
         now_s = self._now()
         if held.spend(now_s):
-            return _decided(held, now_s, is_taken=True)
+            return held.decided(now_s, is_taken=True)
         if now_s < held.refused_until_s and not held.units:
-            return _decided(held, now_s, is_taken=False)
+            return held.decided(now_s, is_taken=False)
         return None
 
     async def take(self, tenant: str, takes: Sequence[Take]) -> Decision:
@@ -131,7 +101,7 @@ class Limiter:
                 decision = await self._asked(held or self._hold(tenant, takes))
             else:
                 if held is not None:
-                    _wake(held)  # whoever waits behind this one decides for itself, too
+                    held.wake()  # whoever waits behind this one decides for itself, too
                 return self._decide_locally(tenant, takes, held)
         return decision
 
@@ -210,7 +180,7 @@ class Limiter:
         elif waiter.done() and not waiter.cancelled():
             decision = waiter.result()
             if decision is None:
-                _wake(held)
+                held.wake()
             elif decision.admitted and decision.source == "store":
                 held.units += 1
                 if held.grant.units == 1 or not held.life_s:
@@ -243,7 +213,7 @@ class Limiter:
             return self._decide_locally(held.tenant, held.takes, held) if is_for_one else None
         except BaseException:
             held.is_asking = False
-            _wake(held)
+            held.wake()
             raise
         held.is_asking = False
         if self._breaker is not CLOSED or self._local.has_counted or self._owed:
@@ -258,8 +228,8 @@ class Limiter:
     def _decide(self, held: Held) -> Decision | None:
         now_s = held.asked_at_s
         if held.spend_at_once():
-            return _decided(held, now_s, is_taken=True)
-        return _decided(held, now_s, is_taken=False) if now_s < held.refused_until_s else None
+            return held.decided(now_s, is_taken=True)
+        return held.decided(now_s, is_taken=False) if now_s < held.refused_until_s else None
 
     def _distribute(self, held: Held) -> None:
         """Tell those who wait what has become of them; who cannot be told yet asks again, for all of them."""
@@ -270,7 +240,7 @@ class Limiter:
             decision = self._decide(held)
             if decision is None:
                 held.waiting = waiting[at:]
-                _wake(held)
+                held.wake()
                 return
             waiter.set_result(decision)
 
@@ -345,17 +315,3 @@ class Limiter:
         task = asyncio.get_running_loop().create_task(job)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _wake(held: Held) -> None:
-    """Have the first of those who wait look again, and ask if need be."""
-    while held.waiting:
-        waiter = held.waiting.pop(0)
-        if not waiter.done():
-            waiter.set_result(None)
-            return
-
-
-def _decided(held: Held, now_s: float, *, is_taken: bool) -> Decision:
-    states = states_of(held.takes, held.meters, held.states(now_s), is_taken=is_taken)
-    return Decision(is_taken, states, 0.0 if is_taken else held.refused_until_s - now_s, "store")

@@ -8,7 +8,7 @@ from store import keys
 from store.client import Client
 from store.decisions import Take, meter_of
 from store.gcra import DEBT_US, pace
-from store.local import MAX_DEBTS_IN_ONE, LocalCounts
+from store.local import MAX_DEBTS_IN_ONE, MAX_LOCAL_COUNTS, LocalCounts
 from store.scripts import Argument, script
 
 HUNDRED = Take("a", "k", 100, 1.0, 20)
@@ -78,6 +78,15 @@ def test_a_share_that_starts_when_workers_come_or_go_has_no_more_than_before() -
     assert [counts.take([HUNDRED], names).admitted for _ in range(4)] == [True] * 4
     workers = 1
     assert [counts.take([HUNDRED], names).admitted for _ in range(2)] == [True, False]
+
+
+def test_callers_that_have_not_come_the_longest_are_forgotten_when_there_are_too_many() -> None:
+    local = Local(1)
+    for n in range(MAX_LOCAL_COUNTS + 100):
+        local.spend(HUNDRED._replace(key=str(n)))
+    assert len(local.counts._shares) == MAX_LOCAL_COUNTS
+    assert keys.limit("acme", "a", "100") in local.counts._shares
+    assert keys.limit("acme", "a", "99") not in local.counts._shares
 
 
 def test_debts_are_told_by_tenant_and_in_bounded_pieces() -> None:
