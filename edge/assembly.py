@@ -36,8 +36,9 @@ from edge.telemetry.counters import Counters
 from edge.telemetry.metrics import Samples
 from edge.telemetry.observer import Observer
 from edge.tenancy import Tenancy
-from edge.upstreams.egress import EgressFilter
+from edge.upstreams.egress import egress_filter
 from edge.upstreams.live import LiveTargets
+from edge.upstreams.names import Resolver
 from edge.watcher import Watcher
 from store.catalog import Catalog
 from store.client import connect
@@ -146,14 +147,14 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         stack.push_async_callback(limiter.aclose)
         guards = Guards(data, identity.worker_id, lambda: watcher.live_workers)
         stack.push_async_callback(guards.aclose)
-        egress = EgressFilter(settings.egress_allow)
-        outgoing = Outgoing(egress.allows)
+        allows, resolver = egress_filter(settings).allows, Resolver()
+        outgoing = Outgoing(allows, resolver)
         stack.push_async_callback(outgoing.aclose)
         key_sets = KeySets(asking(outgoing))
         stack.push_async_callback(key_sets.aclose)
-        targets = LiveTargets(egress.allows, counters.upstreams)
+        targets = LiveTargets(allows, counters.upstreams, resolver)
         plans = PlanLimits()
-        parts = Parts(targets, keys, Counting(limiter, guards, counters), plans, key_sets, TokenCache())
+        parts = Parts(targets, keys, Counting(limiter, guards, counters), plans, key_sets, TokenCache(), outgoing)
 
         def compile_record(tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
             try:

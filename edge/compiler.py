@@ -21,6 +21,7 @@ from edge.client_edge.token_cache import TokenCache
 from edge.context import ProxyContext
 from edge.fields import RouteFields
 from edge.middleware import MiddlewarePhase, ProxyMiddleware, ProxyMiddlewareDef
+from edge.outgoing import Outgoing
 from edge.proxy import HTTPProxyHandler, Transport
 from edge.rewrite import compile_rewrite
 from edge.router import Conditions, DomainTable, TableRow
@@ -49,6 +50,7 @@ class Parts:
     plans: PlanLimits
     key_sets: KeySets
     tokens: TokenCache
+    outgoing: Outgoing
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from edge.client_edge.plan_limits import PlanLimits
 from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Parts, compile_tenant
 from edge.errors import EdgeError
-from edge.outgoing import Answer
+from edge.outgoing import Answer, Outgoing
 from edge.router import DynamicRouter, Hit
 from edge.telemetry.counters import Counters
 from edge.tenancy import Tenancy
@@ -104,9 +104,10 @@ def empty_worker() -> Iterator[tuple[DynamicRouter, Tenancy]]:
     """Make the part of a worker that holds tenants; its store is never asked, because no route has a limit or a key."""
     client = connect("redis://127.0.0.1:1", "data")
     keys = KeyCache(lambda _tenant, _key_id: asyncio.sleep(0, None))
-    targets, limiter = LiveTargets(EgressFilter().allows), Limiter(client, lambda: 1)
+    allows = EgressFilter().allows
+    targets, limiter = LiveTargets(allows), Limiter(client, lambda: 1)
     counting = Counting(limiter, Guards(client, "loadtest", lambda: 1), Counters())
-    parts = Parts(targets, keys, counting, PlanLimits(), KeySets(no_issuer), TokenCache())
+    parts = Parts(targets, keys, counting, PlanLimits(), KeySets(no_issuer), TokenCache(), Outgoing(allows))
 
     def compile_record(_tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
         return compile_tenant(parse_document(envelope.record().document), envelope.hosts, revision, parts)

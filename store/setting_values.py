@@ -11,7 +11,7 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from urllib.parse import urlsplit
 
 from store.model.units import parse_duration_s, parse_size_bytes
@@ -106,6 +106,32 @@ def read_some_addresses(text: str) -> tuple[Address, ...]:
 def read_networks(text: str) -> tuple[Network, ...]:
     """Networks or addresses, separated by commas; none is fine."""
     return tuple(_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A network, or one port of it; without a network, a port wherever it is."""
+
+    network: Network | None
+    port: int | None = None
+
+    def holds(self, ip: IPv4Address | IPv6Address, port: int) -> bool:
+        """Say whether this port of an address is in it."""
+        if self.port is not None and self.port != port:
+            return False
+        return self.network is None or (ip.version == self.network.version and ip in self.network)
+
+
+def read_places(text: str) -> tuple[Place, ...]:
+    """Networks, or ADDRESS:PORT, separated by commas; none is fine."""
+    return tuple(_place(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _place(text: str) -> Place:
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})", text)
+    if found is None:
+        return Place(_network(text))
+    return Place(_network(found[1] or found[2]), int(found[3]))
 
 
 def _network(text: str) -> Network:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from store.setting_values import (
     Address,
     Network,
+    Place,
     read_address,
     read_addresses,
     read_bootstrap_token,
@@ -25,6 +26,7 @@ from store.setting_values import (
     read_networks,
     read_node_name,
     read_optional_redis_url,
+    read_places,
     read_redis_url,
     read_seconds,
     read_some_addresses,
@@ -155,6 +157,9 @@ class Settings:
     egress_allow: tuple[Network, ...] = _setting(
         "edge", "PORTICO_EGRESS_ALLOW", "--egress-allow", "", "CIDRs", read=read_networks,
         help="networks that tenants' upstreams may be in although they are private")
+    egress_deny: tuple[Place, ...] = _setting(
+        "edge", "PORTICO_EGRESS_DENY", "--egress-deny", "", "CIDRs or ADDRESS:PORT", read=read_places,
+        help="what of those stays closed all the same, such as the admin API; an edge's own listeners and Redis are")
     trusted_proxies: tuple[Network, ...] = _setting(
         "edge", "PORTICO_TRUSTED_PROXIES", "--trusted-proxies", "", "CIDRs", read=read_networks,
         help="networks whose forwarding headers are believed")

@@ -141,7 +141,13 @@ class _Dev:
         }
         words = [word for pair in arguments.items() for word in pair]
         networks = filter(None, (LOOPBACK_NETWORKS, os.environ.get("PORTICO_EGRESS_ALLOW")))
-        env = {"PORTICO_REDIS_URL": redis_url, "PORTICO_EGRESS_ALLOW": ",".join(networks)}
+        # What a tenant of the demo may reach of this machine is not the API that its token could be tried on.
+        closed = filter(None, (f"{LOOPBACK}:{self._settings.dev_admin_port}", os.environ.get("PORTICO_EGRESS_DENY")))
+        env = {
+            "PORTICO_REDIS_URL": redis_url,
+            "PORTICO_EGRESS_ALLOW": ",".join(networks),
+            "PORTICO_EGRESS_DENY": ",".join(closed),
+        }
         return Program("edge", "edge", words, env, " serves http://")
 
     async def _unless_stopped(self, task: asyncio.Task[str] | asyncio.Task[None]) -> bool:

@@ -40,8 +40,8 @@ Ask = Callable[[str, str], Awaitable[Answer]]
 def asking(outgoing: Outgoing) -> Ask:
     """Make the function that asks issuers for their sets, through the egress filter."""
 
-    async def ask(_tenant: str, url: str) -> Answer:
-        return await outgoing.ask("GET", url, _ACCEPT, timeout_s=FETCH_TIMEOUT_S)
+    async def ask(tenant: str, url: str) -> Answer:
+        return await outgoing.of(tenant).ask("GET", url, _ACCEPT, timeout_s=FETCH_TIMEOUT_S)
 
     return ask
 

@@ -6,15 +6,15 @@ target that both name keeps its connections, its requests in flight and its stan
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from edge.pool import Address, ConnectionPool, client_tls
 from edge.telemetry.counters import UpstreamCounters
+from edge.upstreams.egress import Allows
 from edge.upstreams.ejection import GOOD, Standing
 from edge.upstreams.health import Health, HealthMonitor
-from edge.upstreams.names import IPAddress, Name, Resolver
+from edge.upstreams.names import Name, Resolver
 from edge.upstreams.retry import RetryBudget
 from store.model import HealthCheck, Target, Upstream
 
@@ -86,7 +86,7 @@ class LiveTargets:
 
     def __init__(
         self,
-        allow: Callable[[IPAddress], bool],
+        allow: Allows,
         counters: UpstreamCounters | None = None,
         resolver: Resolver | None = None,
     ) -> None:
@@ -129,7 +129,7 @@ class LiveTargets:
         return ConnectionPool(
             Address(target.host, target.port, is_tls=target.scheme == "https", server_name=target.host),
             connect_timeout_s=upstream.connect_timeout_s,
-            allow=self._allow,
+            allow=lambda ip: self._allow(ip, target.port),
             name=Name(target.host, key.tenant, self._resolver),
             counters=self.counters,
         )

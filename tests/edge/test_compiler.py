@@ -17,7 +17,7 @@ from edge.client_edge.limits import Counting
 from edge.client_edge.plan_limits import PlanLimits
 from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Entry, Parts, compile_tenant
-from edge.outgoing import Answer
+from edge.outgoing import Answer, Outgoing
 from edge.router import DynamicRouter, Hit, Miss
 from edge.telemetry.counters import Counters
 from edge.upstreams.egress import EgressFilter
@@ -35,9 +35,10 @@ HEALTH = {"path": "/healthz", "interval": "1h"}
 def worker() -> Iterator[Parts]:
     """The parts that compiled routes use; nothing in here asks the store."""
     client = connect("redis://127.0.0.1:1", "data")
-    targets, limiter = LiveTargets(EgressFilter().allows), Limiter(client, lambda: 1)
+    allows = EgressFilter().allows
+    targets, limiter = LiveTargets(allows), Limiter(client, lambda: 1)
     counting = Counting(limiter, Guards(client, "test", lambda: 1), Counters())
-    yield Parts(targets, KeyCache(no_key), counting, PlanLimits(), KeySets(nobody_asks), TokenCache())
+    yield Parts(targets, KeyCache(no_key), counting, PlanLimits(), KeySets(nobody_asks), TokenCache(), Outgoing(allows))
 
 
 async def nobody_asks(tenant: str, url: str) -> Answer:

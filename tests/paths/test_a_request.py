@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from yarl import URL
 
 from tests.fakes.edges import Answer, RunningEdge, running_edge
 from tests.fakes.origins import RunningOrigin, refusing_port, running_origin
@@ -216,6 +217,12 @@ async def test_a_private_target_is_not_reached_unless_an_operator_allows_it(
     async with running_edge(redis_url, egress_allow="10.0.0.0/8") as strict:
         await strict.put(document(origin.url))
         answer = await strict.get("/echo")
+    assert (answer.status, json.loads(answer.body)["error"]) == (502, "upstream_connect")
+
+
+async def test_redis_is_no_target_though_its_address_is_allowed(redis_url: str, edge: RunningEdge) -> None:
+    await edge.put(document(f"http://127.0.0.1:{URL(redis_url).port}"))
+    answer = await edge.get("/echo")
     assert (answer.status, json.loads(answer.body)["error"]) == (502, "upstream_connect")
 
 

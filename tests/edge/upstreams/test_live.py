@@ -15,7 +15,7 @@ def upstream(*urls: str, **fields: Any) -> Upstream:
 
 
 def targets() -> LiveTargets:
-    return LiveTargets(lambda _: False)
+    return LiveTargets(lambda _ip, _port: False)
 
 
 async def test_what_two_generations_name_is_one_target_and_keeps_its_state() -> None:

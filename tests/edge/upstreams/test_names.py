@@ -176,7 +176,7 @@ async def test_the_time_a_lookup_takes_is_part_of_the_time_to_connect(dns: Dns) 
 
 async def test_a_tenants_targets_look_their_names_up_at_the_tenants_own_expense(dns: Dns) -> None:
     dns.answers = {"fast.test": HERE}
-    live = LiveTargets(lambda _: True, resolver=Resolver(dns.look_up, per_tenant=1))
+    live = LiveTargets(lambda _ip, _port: True, resolver=Resolver(dns.look_up, per_tenant=1))
     async with running_evil_origin(HANG) as evil:
         (hung,), (waiting,), (other,) = (
             live.hold(tenant, "app", Upstream.model_validate({"targets": [f"http://{host}:{evil.port}"]}))
