@@ -22,6 +22,7 @@ from edge.census import ConnectionLimits
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets, asking
 from edge.client_edge.limits import Counting
+from edge.client_edge.passwords import PasswordChecks
 from edge.client_edge.plan_limits import PlanLimits
 from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Parts, compile_tenant
@@ -152,9 +153,12 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         stack.push_async_callback(outgoing.aclose)
         key_sets = KeySets(asking(outgoing))
         stack.push_async_callback(key_sets.aclose)
+        passwords = PasswordChecks()
+        stack.callback(passwords.close)
         targets = LiveTargets(allows, counters.upstreams, resolver)
         plans = PlanLimits()
-        parts = Parts(targets, keys, Counting(limiter, guards, counters), plans, key_sets, TokenCache(), outgoing)
+        counting = Counting(limiter, guards, counters)
+        parts = Parts(targets, keys, counting, plans, key_sets, TokenCache(), outgoing, passwords)
 
         def compile_record(tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
             try:

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from edge.client_edge.admission import limit_body, refuse_upgrades
 from edge.client_edge.api_key import ApiKeyMethod
 from edge.client_edge.auth import AuthMethod, require_any
+from edge.client_edge.basic import BasicMethod
+from edge.client_edge.forward_auth import MAX_ANSWER_BYTES, ForwardMethod
 from edge.client_edge.jwt import JwtMethod
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets
 from edge.client_edge.limits import Counting, NamedLimit, take_limits
+from edge.client_edge.passwords import PasswordChecks
 from edge.client_edge.plan_limits import PlanLimits
 from edge.client_edge.token_cache import TokenCache
 from edge.context import ProxyContext
@@ -28,7 +31,7 @@ from edge.router import Conditions, DomainTable, TableRow
 from edge.target_edge import change_request, change_response
 from edge.upstreams.group import SplitTransport, UpstreamGroup
 from edge.upstreams.live import LiveTargets
-from store.model import ApiKeyAuth, HeaderOps, JwtAuth, RequestHeaderOps, Route, TenantDocument
+from store.model import ApiKeyAuth, BasicAuth, ForwardAuth, HeaderOps, JwtAuth, RequestHeaderOps, Route, TenantDocument
 from store.model import AuthMethod as Declared
 
 # One middleware in each phase: those at the client's edge depend on each other, and two in one phase would be gathered,
@@ -51,6 +54,7 @@ class Parts:
     key_sets: KeySets
     tokens: TokenCache
     outgoing: Outgoing
+    passwords: PasswordChecks
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,8 @@ def _middlewares(document: TenantDocument, route: Route, held: _Held, parts: Par
         yield ProxyMiddlewareDef(ADMISSION, _admission(route))
     if route.auth:
         methods = [held.methods[name] for name in route.auth]
-        yield ProxyMiddlewareDef(AUTH, require_any(methods, keep_credentials=route.keep_credentials))
+        check = require_any(methods, keep_credentials=route.keep_credentials, scopes=route.scopes)
+        yield ProxyMiddlewareDef(AUTH, check)
     if limits := _limits(document, route, parts.plans):
         yield ProxyMiddlewareDef(LIMITS, take_limits(tenant, route.name, limits, parts.counting))
     if route.headers.request != _NO_REQUEST_OPS:
@@ -165,6 +170,10 @@ def _auth_method(tenant: str, declared: Declared, parts: Parts) -> AuthMethod:
             return ApiKeyMethod(tenant, declared, parts.keys)
         case JwtAuth():
             return JwtMethod(tenant, declared, parts.key_sets, parts.tokens)
+        case BasicAuth():
+            return BasicMethod(tenant, declared, parts.passwords)
+        case ForwardAuth():
+            return ForwardMethod(declared, parts.outgoing.of(tenant, MAX_ANSWER_BYTES))
         case _:
             raise ValueError(f"{declared.type} is not supported yet")
 

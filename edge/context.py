@@ -34,7 +34,10 @@ log = logging.getLogger("portico.edge")
 
 @dataclass(slots=True)
 class Identity:
-    """Who calls, as a `CLIENT_EDGE` check found it: `subject` is what targets and limits know the caller by."""
+    """Who calls, as a `CLIENT_EDGE` check found it: `subject` is what targets and limits know the caller by.
+
+    It is "" when a service lets a request pass and does not say whose it is; targets are told of no subject then.
+    """
 
     subject: str
     key_id: str | None = None
@@ -103,6 +106,8 @@ class ProxyContext:
     _identity: Identity | None = None
     _deferred: list[Callable[[], None]] | None = None
     error: BaseException | None = None
+    is_refused = False
+    """Whether a service's answer was given to the client instead of the target's, because nobody knew who calls."""
     answer_fields: tuple[tuple[str, str], ...] = ()
     """What the edge adds to the answer, whoever gives it: the target, a middleware, or the edge by an error."""
     shadow_refused: tuple[str, ...] = ()
@@ -174,11 +179,13 @@ class ProxyContext:
         request = self.request
         unread = request.unread_fields
         if unread is not None and before is None and identity is not None and not identity.fields:
-            unread.add(SUBJECT, field_value(identity.subject))  # the client's own has gone already
+            if identity.subject:
+                unread.add(SUBJECT, field_value(identity.subject))  # the client's own has gone already
             return
         request.headers.popall(SUBJECT, None)
         if identity is not None:
-            request.headers[SUBJECT] = field_value(identity.subject)
+            if identity.subject:
+                request.headers[SUBJECT] = field_value(identity.subject)
             request.headers.update(identity.fields)
 
     @property

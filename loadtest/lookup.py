@@ -23,6 +23,7 @@ from time import perf_counter_ns
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets
 from edge.client_edge.limits import Counting
+from edge.client_edge.passwords import PasswordChecks
 from edge.client_edge.plan_limits import PlanLimits
 from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Parts, compile_tenant
@@ -105,9 +106,10 @@ def empty_worker() -> Iterator[tuple[DynamicRouter, Tenancy]]:
     client = connect("redis://127.0.0.1:1", "data")
     keys = KeyCache(lambda _tenant, _key_id: asyncio.sleep(0, None))
     allows = EgressFilter().allows
-    targets, limiter = LiveTargets(allows), Limiter(client, lambda: 1)
+    targets, limiter, outgoing = LiveTargets(allows), Limiter(client, lambda: 1), Outgoing(allows)
     counting = Counting(limiter, Guards(client, "loadtest", lambda: 1), Counters())
-    parts = Parts(targets, keys, counting, PlanLimits(), KeySets(no_issuer), TokenCache(), Outgoing(allows))
+    key_sets, passwords = KeySets(no_issuer), PasswordChecks()
+    parts = Parts(targets, keys, counting, PlanLimits(), key_sets, TokenCache(), outgoing, passwords)
 
     def compile_record(_tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
         return compile_tenant(parse_document(envelope.record().document), envelope.hosts, revision, parts)

@@ -1,7 +1,7 @@
 """The `portico` command: the nouns of the admin API, declarative configuration, and the processes to run.
 
-Everything but `validate`, `settings` and the processes speaks HTTP with the admin API at PORTICO_ADMIN_URL, as the
-holder of PORTICO_TOKEN. Exit status: 0 done, 1 refused, 2 usage or cannot connect.
+Everything but `validate`, `settings`, `hash-password` and the processes speaks HTTP with the admin API at
+PORTICO_ADMIN_URL, as the holder of PORTICO_TOKEN. Exit status: 0 done, 1 refused, 2 usage or cannot connect.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from tenants.commands import config, domain, fleet, processes, route, secrets, tenant
+from tenants.commands import config, domain, fleet, passwords, processes, route, secrets, tenant
 from tenants.commands.failures import REFUSED, USAGE, CommandFailed
 from tenants.commands.output import OutputFormat, clean
 from tenants.commands.session import Root, set_root
@@ -31,6 +31,7 @@ app = typer.Typer(
 processes.register(app)
 config.register(app)
 fleet.register(app)
+passwords.register(app)
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(domain.app, name="domain")
 app.add_typer(route.app, name="route")

@@ -8,7 +8,7 @@ method has a file of its own; whoever adds one adds an `AuthMethod`, not a branc
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
 from edge.context import Identity, ProxyContext
@@ -55,21 +55,28 @@ Given = tuple[AuthMethod, Any]
 """A method, and the credential of its kind that a request has shown."""
 
 
-def require_any(methods: Sequence[AuthMethod], *, keep_credentials: bool = False) -> ProxyMiddleware:
+def require_any(
+    methods: Sequence[AuthMethod], *, keep_credentials: bool = False, scopes: Iterable[str] = ()
+) -> ProxyMiddleware:
     """Make the middleware that lets a request pass when any of these methods finds out who calls, in their order.
 
     It sets the identity, or the answer of a method that has one of its own. EdgeError `unauthorized`, or what a method
-    raised that could not judge, when no other finds a caller.
+    raised that could not judge, when no other finds a caller; `forbidden` for a caller without all of `scopes`.
     """
-    return _AnyOf(tuple(methods), keep=keep_credentials).check
+    return _AnyOf(tuple(methods), tuple(scopes), keep=keep_credentials).check
 
 
 class _AnyOf:
     """The methods of one route, tried in their order."""
 
-    def __init__(self, methods: tuple[AuthMethod, ...], *, keep: bool) -> None:
+    def __init__(self, methods: tuple[AuthMethod, ...], scopes: tuple[str, ...], *, keep: bool) -> None:
         self._methods = methods
+        self._scopes = frozenset(scopes)
         self._keep = keep
+        takes_tokens = any(method.challenge.startswith("Bearer") for method in methods)
+        # RFC 6750 section 3.1: it says which token would do.
+        lacking = f'Bearer error="insufficient_scope", scope="{" ".join(scopes)}"'
+        self._lacking = (("WWW-Authenticate", lacking),) if takes_tokens else ()
 
     def check(self, ctx: ProxyContext) -> Awaitable[None] | None:
         """Let a caller pass that is known here; what is to be awaited where that takes somebody's answer."""
@@ -78,7 +85,7 @@ class _AnyOf:
         for method, shown in given:
             identity = method.known(ctx, shown)
             if identity is not None:
-                ctx.identity = identity
+                self._admit(ctx, identity)
                 return None
         if given:
             return self._ask(ctx, given)
@@ -95,10 +102,15 @@ class _AnyOf:
                 lost = lost or error
                 continue
             if isinstance(verdict, Identity):
-                ctx.identity = verdict
+                self._admit(ctx, verdict)
                 return
             answer = answer or verdict
         self._refuse(ctx, given, lost, answer)
+
+    def _admit(self, ctx: ProxyContext, identity: Identity) -> None:
+        ctx.identity = identity
+        if self._scopes and not self._scopes.issubset(identity.scopes):
+            raise EdgeError("forbidden", "the caller has not all of the route's scopes", headers=self._lacking)
 
     def _refuse(
         self, ctx: ProxyContext, given: Sequence[Given], lost: EdgeError | None, answer: ProxyResponse | None
@@ -109,6 +121,7 @@ class _AnyOf:
             answer = answer or method.invite(ctx)
         if answer is None:
             raise EdgeError("unauthorized", headers=self._challenges([method for method, _ in given]))
+        ctx.is_refused = True
         ctx.response = answer
 
     def _challenges(self, shown: Sequence[AuthMethod]) -> Fields:

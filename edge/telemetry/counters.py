@@ -6,8 +6,9 @@ from bisect import bisect_left
 
 from edge.errors import ERRORS
 from edge.telemetry.metrics import DURATION_BUCKETS_S, Samples
+from store.model.auth import AUTH_TYPES
 
-AUTH_OUTCOMES = ("accepted", "refused")
+AUTH_METHODS = tuple(AUTH_TYPES)
 LIMIT_SOURCES = ("store", "local", "open", "closed")
 CONNECT_OUTCOMES = ("made", "failed", "timeout")
 CHECK_OUTCOMES = ("passed", "failed")
@@ -58,7 +59,9 @@ class Counters:
         self.limits_refused = dict.fromkeys(LIMIT_SOURCES, 0)
         self.limits_shadow_refused = dict.fromkeys(LIMIT_SOURCES, 0)
         """How often a limit in shadow would have refused a request."""
-        self.by_auth = dict.fromkeys(AUTH_OUTCOMES, 0)
+        self.auth_accepted = dict.fromkeys(AUTH_METHODS, 0)
+        """Requests whose caller was found, by the method that did."""
+        self.auth_refused = 0
         self.compile_failures = 0
         self.upstreams = UpstreamCounters()
         self._durations = [0] * (len(DURATION_BUCKETS_S) + 1)
@@ -81,7 +84,11 @@ class Counters:
             "portico_config_compile_failures_total": self.compile_failures,
             **{f'portico_requests_total{{status="{digit}xx"}}': self.by_class[digit] for digit in range(1, 6)},
             **{f'portico_errors_total{{code="{code}"}}': count for code, count in self.by_error.items()},
-            **{f'portico_auth_total{{outcome="{word}"}}': count for word, count in self.by_auth.items()},
+            **{
+                f'portico_auth_total{{outcome="accepted",method="{method}"}}': count
+                for method, count in self.auth_accepted.items()
+            },
+            'portico_auth_total{outcome="refused",method="any"}': self.auth_refused,
             **_decisions("admitted", self.limits_admitted),
             **_decisions("refused", self.limits_refused),
             **_decisions("shadow_refused", self.limits_shadow_refused),

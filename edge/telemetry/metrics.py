@@ -51,7 +51,7 @@ METRICS: tuple[Metric, ...] = (
            "Requests under way that limits of those at once count."),
     Metric("portico_limit_leased_units", "gauge",
            "Units of limits that workers hold and nobody has spent yet: the drift."),
-    Metric("portico_auth_total", "counter", "Credential checks, by outcome."),
+    Metric("portico_auth_total", "counter", "Credential checks, by outcome and, of those accepted, by method."),
     Metric("portico_upstream_connections", "gauge", "Connections to targets that are open, idle ones included."),
     Metric("portico_upstream_connects_total", "counter", "Connections to targets, by outcome: made, failed, timeout."),
     Metric("portico_upstream_retries_total", "counter",

@@ -31,11 +31,15 @@ class Observer:
         if error is not None:
             counters.by_error[error.code] += 1
             if error.code == "unauthorized":
-                counters.by_auth["refused"] += 1
+                counters.auth_refused += 1
         if served.is_client_gone:
             counters.aborted += 1
-        if served.ctx is not None and served.ctx.identity is not None:
-            counters.by_auth["accepted"] += 1
+        if served.ctx is not None:
+            identity = served.ctx.identity
+            if identity is not None and identity.kind in counters.auth_accepted:
+                counters.auth_accepted[identity.kind] += 1
+            elif served.ctx.is_refused:
+                counters.auth_refused += 1
         if self._log.is_enabled:
             self._log.add(_record(served, duration_s))
 

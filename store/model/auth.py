@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Discriminator, Field, StrictStr, StringCons
 
 from store.model.fields import MAX_CLAIM_LENGTH, check_claim, check_line
 from store.model.parts import FieldName, Given, ParamName, Part, Seconds
+from store.model.passwords import check_password_hash
 from store.model.targets import parse_target_url
 
 DEFAULT_KEY_HEADER = "X-API-Key"
@@ -93,7 +94,8 @@ class ForwardAuth(Part):
 
 
 UserName = Annotated[StrictStr, StringConstraints(pattern=r"^[^:\x00-\x1f\x7f]{1,128}$")]
-PasswordHash = Annotated[StrictStr, Field(max_length=512), AfterValidator(check_line)]
+PasswordHash = Annotated[StrictStr, Field(max_length=512), AfterValidator(check_password_hash)]
+Realm = Annotated[StrictStr, StringConstraints(pattern=r"^[ -~]{1,128}$")]
 
 
 class BasicAuth(Part):
@@ -101,7 +103,7 @@ class BasicAuth(Part):
 
     type: Literal["basic"]
     users: Annotated[dict[UserName, PasswordHash], Field(min_length=1, max_length=256)]
-    realm: Annotated[StrictStr, Field(max_length=128), AfterValidator(check_line)] = "portico"
+    realm: Realm = "portico"
 
 
 AuthMethod = ApiKeyAuth | JwtAuth | SessionAuth | ForwardAuth | BasicAuth

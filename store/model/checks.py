@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from store.model.auth import ApiKeyAuth, AuthMethod, ForwardAuth, JwtAuth
+from store.model.auth import ApiKeyAuth, AuthMethod, BasicAuth, ForwardAuth, JwtAuth
 from store.model.conflicts import MAX_FAULTS as MAX_CONFLICTS
 from store.model.conflicts import find_conflicts
 from store.model.drafts import Draft, Sketch
@@ -33,6 +33,7 @@ def check(draft: Draft) -> Iterator[Found]:
     yield from _repeated("routes", "name", names)
     for at, route in draft.routes.items():
         yield from _target(("routes", at), route)
+        yield from _callers(("routes", at), route, draft)
         yield from _limits(("routes", at), route, draft)
         yield from _lists(("routes", at), route)
         yield from _headers(("routes", at), route)
@@ -100,6 +101,31 @@ def _target(place: Loc, sketch: Sketch[Route]) -> Iterator[Found]:
             yield Found((*place, "split", at, "upstream"), f"split[{first}] is {share.upstream!r} too: add the weights")
 
 
+def _callers(place: Loc, sketch: Sketch[Route], draft: Draft) -> Iterator[Found]:
+    """Find what a route demands of its callers that some way to show who calls cannot give."""
+    route = sketch.part
+    if not sketch.has("auth"):
+        return
+    methods = {name: draft.auth[name].part for name in route.auth if name in draft.auth}
+    if sketch.has("scopes") and route.scopes:
+        if not route.auth:
+            yield Found((*place, "scopes"), "nobody is asked who calls: the route has no auth")
+        for name, method in methods.items():
+            if isinstance(method, BasicAuth | ForwardAuth):
+                yield Found((*place, "scopes"), f"who comes by {name!r} has no scopes, and could never pass")
+    nameless = [name for name in methods if _is_nameless(draft.auth[name])]
+    for at, limit_name in enumerate(route.limits if sketch.has("limits") and nameless else ()):
+        limit = draft.limits.get(limit_name)
+        if limit is not None and limit.has("by") and limit.part.by.kind in ("key", "subject"):
+            kind, name = limit.part.by.kind, nameless[0]
+            yield Found((*place, "limits", at), f"{limit_name!r} counts by {kind}, but {name!r} has no subject_header")
+
+
+def _is_nameless(method: Sketch[AuthMethod]) -> bool:
+    part = method.part
+    return isinstance(part, ForwardAuth) and part.subject_header is None and method.has("subject_header")
+
+
 def _limits(place: Loc, sketch: Sketch[Route], draft: Draft) -> Iterator[Found]:
     if not sketch.has("auth", "limits"):
         return
@@ -127,7 +153,12 @@ def _cost(place: Loc, name: str, limit: Limit, methods: Collection[AuthMethod]) 
 
 def _lists(place: Loc, sketch: Sketch[Route]) -> Iterator[Found]:
     route = sketch.part
-    for field, values in (("auth", route.auth), ("limits", route.limits), ("domains", route.domains or ())):
+    for field, values in (
+        ("auth", route.auth),
+        ("scopes", route.scopes),
+        ("limits", route.limits),
+        ("domains", route.domains or ()),
+    ):
         seen: set[str] = set()
         for at, value in enumerate(values):
             if value in seen:

@@ -25,7 +25,7 @@ _STAND_INS: Mapping[type[Part], Mapping[str, Any]] = {
     JwtAuth: {"type": "jwt", "issuer": "?", "audience": "?", "jwks_url": "https://localhost"},
     SessionAuth: {"type": "session"},
     ForwardAuth: {"type": "forward", "url": "https://localhost"},
-    BasicAuth: {"type": "basic", "users": {"?": "?"}},
+    BasicAuth: {"type": "basic", "users": {"?": f"$argon2id$v=19$m=65536,t=3,p=4${'A' * 22}${'A' * 43}"}},
     RateLimit: {"rate": "1/s", "by": "ip"},
     QuotaLimit: {"quota": "1/day", "by": "ip"},
     ConcurrentLimit: {"concurrent": 1, "by": "ip"},

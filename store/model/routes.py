@@ -14,6 +14,7 @@ from pydantic import (
     StrictBool,
     StrictInt,
     StrictStr,
+    StringConstraints,
     WithJsonSchema,
 )
 
@@ -182,6 +183,10 @@ Methods = Annotated[frozenset[Method], Field(min_length=1, max_length=64)]
 Hosts = Annotated[tuple[DomainName, ...], Field(min_length=1, max_length=1000)]
 
 
+# A scope as RFC 6749 section 3.3 spells it.
+Scope = Annotated[StrictStr, StringConstraints(pattern=r"^[!#-\[\]-~]{1,128}$")]
+
+
 class Route(Part):
     """One route: which requests it takes, what they must pass, and where they go."""
 
@@ -193,6 +198,7 @@ class Route(Part):
     upstream: Annotated[Name | None, Given] = None
     split: tuple[SplitShare, ...] = Field(default=(), max_length=32)
     auth: tuple[Name, ...] = Field(default=(), max_length=16)
+    scopes: tuple[Scope, ...] = Field(default=(), max_length=32)
     limits: tuple[Name, ...] = Field(default=(), max_length=16)
     rewrite: Annotated[RouteRewrite | None, Given] = None
     headers: HeaderRules = HeaderRules()

@@ -7,7 +7,7 @@ from typing import Any
 
 from store.model.faults import Found
 
-_AUTH_TYPES = frozenset({"session", "forward", "basic"})
+_AUTH_TYPES = frozenset({"session"})
 
 
 def unsupported(raw: Mapping[str, Any]) -> Iterator[Found]:

@@ -14,6 +14,7 @@ import edge.compiler
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets
 from edge.client_edge.limits import Counting
+from edge.client_edge.passwords import PasswordChecks
 from edge.client_edge.plan_limits import PlanLimits
 from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Entry, Parts, compile_tenant
@@ -36,9 +37,10 @@ def worker() -> Iterator[Parts]:
     """The parts that compiled routes use; nothing in here asks the store."""
     client = connect("redis://127.0.0.1:1", "data")
     allows = EgressFilter().allows
-    targets, limiter = LiveTargets(allows), Limiter(client, lambda: 1)
+    targets, limiter, outgoing = LiveTargets(allows), Limiter(client, lambda: 1), Outgoing(allows)
     counting = Counting(limiter, Guards(client, "test", lambda: 1), Counters())
-    yield Parts(targets, KeyCache(no_key), counting, PlanLimits(), KeySets(nobody_asks), TokenCache(), Outgoing(allows))
+    key_sets, passwords = KeySets(nobody_asks), PasswordChecks()
+    yield Parts(targets, KeyCache(no_key), counting, PlanLimits(), key_sets, TokenCache(), outgoing, passwords)
 
 
 async def nobody_asks(tenant: str, url: str) -> Answer:

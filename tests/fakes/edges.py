@@ -46,10 +46,10 @@ class RunningEdge:
         commit = await self.catalog.commit(Change(tenant, None), None)
         await self.reached(commit.revision)
 
-    async def put_key(self, tenant: str, *, expires_at_ms: int | None = None) -> NewKey:
+    async def put_key(self, tenant: str, *, expires_at_ms: int | None = None, scopes: tuple[str, ...] = ()) -> NewKey:
         """Make an API key for a tenant and wait until the worker knows."""
         key = new_api_key()
-        record = ApiKeyRecord(key.id, "test", key.hash, 0, expires_at_ms)
+        record = ApiKeyRecord(key.id, "test", key.hash, 0, expires_at_ms, scopes)
         commit = await self.catalog.commit(Change(tenant, KEEP, put_keys=(record,)), None)
         await self.reached(commit.revision)
         return key

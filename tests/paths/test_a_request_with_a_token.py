@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 
 import edge.assembly
 from edge.client_edge.key_sets import KeySets
@@ -20,7 +18,6 @@ from store.embedded import RedisProcess
 from tests.fakes.edges import Answer, RunningEdge, running_edge
 from tests.fakes.issuers import Clock, Issuer, running_issuer, signing_key
 from tests.fakes.origins import RunningOrigin
-from tests.fakes.source import ROOT
 
 
 @pytest.fixture
@@ -223,31 +220,3 @@ async def test_redis_is_not_asked_about_a_token(own_redis: RedisProcess, issuer:
         own_redis.stop()
         assert [(await get(alone, issuer.token(sub=sub))).status for sub in "aba"] == [200] * 3
         assert (await get(alone, issuer.token(aud="other"))).status == 401
-
-
-def worked_example() -> tuple[dict[str, Any], str]:
-    """The document and the request that the edge's README shows."""
-    section = (ROOT / "edge" / "README.md").read_text().partition("### A JSON Web Token")[2].partition("\n## ")[0]
-    (written,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
-    (request,) = re.findall(r"```http\n(.*?)```", section, re.DOTALL)
-    return yaml.safe_load(written), request
-
-
-async def test_the_readmes_example_works_as_it_stands(
-    edge_node: RunningEdge, issuer: Issuer, origin: RunningOrigin
-) -> None:
-    shown, request = worked_example()
-    (method,) = shown["auth"].values()
-    assert re.findall(r"\$TOKEN", request) == ["$TOKEN"]
-    # Everything stays as it is shown, but for where the issuer and the target are, and who vouches for the domain.
-    method |= {"jwks_url": issuer.jwks_url}
-    shown["upstreams"]["shop"]["targets"] = [origin.url]
-    shown["domains"] = [{"host": host, "verified_by": "operator"} for host in shown["domains"]]
-    await edge_node.put(shown)
-    token = issuer.token(iss=method["issuer"], aud=method["audience"], sub="u42", plan="gold")
-    head = request.replace("$TOKEN", token).strip().replace("\n", "\r\n") + "\r\nConnection: close\r\n\r\n"
-    headers = seen(Answer.parse(await edge_node.request(head.encode())))
-    assert (headers["x-portico-subject"], headers["x-plan"]) == ("u42", "gold")
-    assert "authorization" not in headers
-    bare = re.sub(r"Authorization:.*\r\n", "", head)
-    assert Answer.parse(await edge_node.request(bare.encode())).status == 401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -179,3 +180,49 @@ async def test_no_refusal_repeats_the_credential() -> None:
         while cause is not None:
             assert text not in repr(cause) + str(cause)
             cause = cause.__cause__
+
+
+@pytest.mark.parametrize(
+    ("scopes", "wanted", "is_let_in"),
+    [
+        ((), ("read",), False),
+        (("read",), ("read",), True),
+        (("read", "write"), ("read",), True),
+        (("read",), ("read", "write"), False),
+        (("reader",), ("read",), False),
+        ((), (), True),
+    ],
+)
+async def test_a_route_may_want_scopes_and_then_all_of_them(
+    scopes: tuple[str, ...], wanted: tuple[str, ...], is_let_in: bool
+) -> None:
+    keys = Keys()
+    key, cache = keys.add(scopes=scopes), KeyCache(keys.lookup)
+    guard = require_any([ApiKeyMethod("acme", BY_HEADER, cache, lambda: NOW_S)], scopes=wanted)
+    for _ in range(2):  # looked up, and then known
+        ctx = context("/", ("X-API-Key", key.text))
+        if is_let_in:
+            waiting = guard(ctx)
+            assert waiting is None or await waiting is None
+            continue
+        with pytest.raises(EdgeError) as caught:
+            await (guard(ctx) or asyncio.sleep(0))
+        assert (caught.value.status, caught.value.code, caught.value.headers) == (403, "forbidden", ())
+        assert ctx.identity is not None  # for the log
+
+
+async def test_who_lacks_a_scope_is_told_which_would_do_where_tokens_are_taken() -> None:
+    keys = Keys()
+    methods = [ApiKeyMethod("acme", BY_HEADER, KeyCache(keys.lookup), lambda: NOW_S)]
+    methods[0].challenge = 'Bearer realm="acme"'  # as those that take tokens have it
+    ctx = context("/", ("X-API-Key", keys.add().text))
+    with pytest.raises(EdgeError) as caught:
+        await (require_any(methods, scopes=("read", "write"))(ctx) or asyncio.sleep(0))
+    assert caught.value.headers == (("WWW-Authenticate", 'Bearer error="insufficient_scope", scope="read write"'),)
+
+
+async def test_who_is_not_known_gets_a_401_whatever_scopes_a_route_wants() -> None:
+    guard = require_any([ApiKeyMethod("acme", BY_HEADER, KeyCache(Keys().lookup))], scopes=("read",))
+    with pytest.raises(EdgeError) as caught:
+        await (guard(context()) or asyncio.sleep(0))
+    assert caught.value.status == 401

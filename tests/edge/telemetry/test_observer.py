@@ -74,7 +74,7 @@ def test_a_served_request_is_counted_and_logged_with_its_route_and_caller() -> N
     assert samples['portico_requests_total{status="2xx"}'] == 1
     assert samples["portico_request_duration_seconds_sum"] == 0.25
     assert samples["portico_sent_bytes_total"] == 120
-    assert samples['portico_auth_total{outcome="accepted"}'] == 1
+    assert samples['portico_auth_total{outcome="accepted",method="api_key"}'] == 1
     assert (record.tenant, record.route, record.subject, record.status) == ("acme", "api", "key1", 200)
     assert (record.duration_s, record.remote, record.host) == (0.25, "192.0.2.1", "shop.acme.com")
 
@@ -100,7 +100,7 @@ def test_an_answer_of_the_edges_own_is_counted_by_its_code_and_logged_with_its_d
     one.error = EdgeError("unauthorized", "no such key")
     counters, [record] = observed(one)
     assert counters.by_error["unauthorized"] == 1
-    assert counters.by_auth == {"accepted": 0, "refused": 1}
+    assert (counters.auth_refused, sum(counters.auth_accepted.values())) == (1, 0)
     assert (record.error, record.detail, record.tenant) == ("unauthorized", "no such key", "")
 
 

@@ -90,6 +90,18 @@ FULL = document(
     auth={
         "keys": {"type": "api_key", "header": "X-Key"},
         "users": jwt(algorithms=["ES256"], header="X-Token", subject_claim="uid"),
+        "ask": {
+            "type": "forward",
+            "url": "https://auth.acme.com/check?of=acme",
+            "copy_headers": ["X-Role"],
+            "subject_header": "X-User",
+            "timeout": "1s",
+        },
+        "staff": {
+            "type": "basic",
+            "users": {"ann": f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"},
+            "realm": "Acme",
+        },
     },
     limits={
         "team": {"rate": "1/s", "burst": 1, "by": {"header": "X-Team"}, "on_store_loss": "open"},
@@ -101,6 +113,7 @@ FULL = document(
             domains=["shop.acme.com"],
             match={"headers": {"X-A": "1"}, "query": {"b": "1"}},
             auth=["keys", "users"],
+            scopes=["orders:read"],
             limits=["team", "plan"],
             rewrite={"regex": "^/v1", "to": "/"},
             headers={

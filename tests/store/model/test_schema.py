@@ -35,6 +35,7 @@ _ASSERTIONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "minItems": lambda least, value: not isinstance(value, list) or len(value) >= least,
     "maxItems": lambda most, value: not isinstance(value, list) or len(value) <= most,
     "maxProperties": lambda most, value: not isinstance(value, dict) or len(value) <= most,
+    "minProperties": lambda least, value: not isinstance(value, dict) or len(value) >= least,
     "minLength": lambda least, value: not isinstance(value, str) or len(value) >= least,
     "maxLength": lambda most, value: not isinstance(value, str) or len(value) <= most,
     "pattern": lambda form, value: not isinstance(value, str) or re.search(form, value) is not None,
