@@ -21,6 +21,7 @@ from typing import Any
 from edge.census import ConnectionLimits
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets, asking
+from edge.client_edge.key_usage import KeyUsage
 from edge.client_edge.limits import Counting
 from edge.client_edge.passwords import PasswordChecks
 from edge.client_edge.plan_limits import PlanLimits
@@ -153,12 +154,15 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         stack.push_async_callback(outgoing.aclose)
         key_sets = KeySets(asking(outgoing))
         stack.push_async_callback(key_sets.aclose)
+        usage = KeyUsage(Catalog(changes).note_used)
+        stack.push_async_callback(usage.aclose)
+        usage.start()
         passwords = PasswordChecks()
         stack.callback(passwords.close)
         targets = LiveTargets(allows, counters.upstreams, resolver)
         plans = PlanLimits()
         counting = Counting(limiter, guards, counters)
-        parts = Parts(targets, keys, counting, plans, key_sets, TokenCache(), outgoing, passwords)
+        parts = Parts(targets, keys, counting, plans, key_sets, TokenCache(), outgoing, passwords, usage)
 
         def compile_record(tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
             try:

@@ -17,6 +17,7 @@ from edge.client_edge.forward_auth import MAX_ANSWER_BYTES, ForwardMethod
 from edge.client_edge.jwt import JwtMethod
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets
+from edge.client_edge.key_usage import KeyUsage
 from edge.client_edge.limits import Counting, NamedLimit, take_limits
 from edge.client_edge.passwords import PasswordChecks
 from edge.client_edge.plan_limits import PlanLimits
@@ -55,6 +56,7 @@ class Parts:
     tokens: TokenCache
     outgoing: Outgoing
     passwords: PasswordChecks
+    key_usage: KeyUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ def _middlewares(document: TenantDocument, route: Route, held: _Held, parts: Par
 def _auth_method(tenant: str, declared: Declared, parts: Parts) -> AuthMethod:
     match declared:
         case ApiKeyAuth():
-            return ApiKeyMethod(tenant, declared, parts.keys)
+            return ApiKeyMethod(tenant, declared, parts.keys, note_use=parts.key_usage.note)
         case JwtAuth():
             return JwtMethod(tenant, declared, parts.key_sets, parts.tokens)
         case BasicAuth():

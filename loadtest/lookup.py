@@ -22,6 +22,7 @@ from time import perf_counter_ns
 
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets
+from edge.client_edge.key_usage import KeyUsage
 from edge.client_edge.limits import Counting
 from edge.client_edge.passwords import PasswordChecks
 from edge.client_edge.plan_limits import PlanLimits
@@ -100,6 +101,10 @@ async def no_issuer(_tenant: str, _url: str) -> Answer:
     raise EdgeError("auth_unavailable")
 
 
+async def _nobody(_uses: object) -> None:
+    """Note nothing: no key is used."""
+
+
 @contextmanager
 def empty_worker() -> Iterator[tuple[DynamicRouter, Tenancy]]:
     """Make the part of a worker that holds tenants; its store is never asked, because no route has a limit or a key."""
@@ -108,8 +113,8 @@ def empty_worker() -> Iterator[tuple[DynamicRouter, Tenancy]]:
     allows = EgressFilter().allows
     targets, limiter, outgoing = LiveTargets(allows), Limiter(client, lambda: 1), Outgoing(allows)
     counting = Counting(limiter, Guards(client, "loadtest", lambda: 1), Counters())
-    key_sets, passwords = KeySets(no_issuer), PasswordChecks()
-    parts = Parts(targets, keys, counting, PlanLimits(), key_sets, TokenCache(), outgoing, passwords)
+    key_sets, passwords, usage = KeySets(no_issuer), PasswordChecks(), KeyUsage(_nobody)
+    parts = Parts(targets, keys, counting, PlanLimits(), key_sets, TokenCache(), outgoing, passwords, usage)
 
     def compile_record(_tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
         return compile_tenant(parse_document(envelope.record().document), envelope.hosts, revision, parts)

@@ -7,6 +7,7 @@ Every change of a tenant is one `commit`: one script, all or nothing, one revisi
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from store import keys
@@ -104,6 +105,7 @@ class Catalog:
             keys.api_keys(change.tenant),
             keys.audit(),
             keys.done(commit_id),
+            keys.key_uses(change.tenant),
         ]
         limits: list[Argument] = [HISTORY_KEPT, AUDIT_KEPT, DONE_KEPT_MS, keys.tick_channel()]
         args = [
@@ -191,6 +193,21 @@ class Catalog:
         """Return one API key, or None. Raises RecordUnreadable."""
         value = await self._client.ask("HGET", keys.api_keys(tenant), key_id)
         return None if value is None else _api_key(tenant, value)
+
+    async def note_used(self, uses: Mapping[str, Sequence[str]]) -> None:
+        """Note that API keys, by tenant, were used about now; ids that no key has are left out."""
+        names = [name for tenant in uses for name in (keys.api_keys(tenant), keys.key_uses(tenant))]
+        args: list[Argument] = []
+        for ids in uses.values():
+            args += [len(ids), *ids]
+        await self._client.run(script("used"), names, args, is_write=True)
+
+    async def last_used(self, tenant: str, key_ids: Sequence[str]) -> dict[str, int]:
+        """Return when each of these API keys was last used, in Unix ms, to a minute or two; none that never was."""
+        if not key_ids:
+            return {}
+        found = await self._client.ask("HMGET", keys.key_uses(tenant), *key_ids)
+        return {key_id: int(at_ms) for key_id, at_ms in zip(key_ids, found, strict=True) if at_ms is not None}
 
     async def put_token(self, token: TokenRecord, *, actor: str = "", action: str = "token.create") -> None:
         """Keep a new admin token. Raises AlreadyExists."""

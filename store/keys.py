@@ -57,6 +57,14 @@ def api_keys(tenant: str) -> str:
     return f"{{cfg}}:keys:{tenant}"
 
 
+def key_uses(tenant: str) -> str:
+    """Hash: API key id -> Redis' clock when it was last used, in ms, to the minute.
+
+    In configuration's slot and not under its name: edges write it, and nothing else of that slot.
+    """
+    return f"used:{{cfg}}:{tenant}"
+
+
 def tokens() -> str:
     """Hash: admin token id -> encoded record."""
     return "{cfg}:tokens"

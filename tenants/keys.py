@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from store.catalog import KEEP, Catalog, Change, Commit
@@ -62,6 +62,11 @@ class Keys:
         if record is None:
             raise _no_such_key(tenant, key_id)
         return record
+
+    async def last_used(self, actor: Actor, tenant: str, key_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return when each of these keys was last used, in Unix ms, coarsely; none that was not yet."""
+        require_reach(actor, tenant)
+        return await self._catalog.last_used(tenant, key_ids)
 
     async def create(self, actor: Actor, tenant: str, new: NewApiKey) -> CreatedKey:
         """Make a key; the answer is the only place its secret is ever in."""

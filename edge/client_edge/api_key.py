@@ -20,13 +20,20 @@ class ApiKeyMethod(AuthMethod):
     """Knows a tenant's callers by their API keys, as long as `keys` remembers them without the store."""
 
     def __init__(
-        self, tenant: str, declared: ApiKeyAuth, keys: KeyCache, now_s: Callable[[], float] = time.time
+        self,
+        tenant: str,
+        declared: ApiKeyAuth,
+        keys: KeyCache,
+        now_s: Callable[[], float] = time.time,
+        note_use: Callable[[str, str], None] | None = None,
     ) -> None:
+        """`note_use` is told of each key, by tenant and id, that lets a request pass."""
         self._tenant = tenant
         self._header = declared.header
         self._query = declared.query
         self._keys = keys
         self._now_s = now_s
+        self._note_use = note_use
         where = f'header="{self._header}"' if self._header is not None else f'query="{self._query}"'
         self.challenge = f"ApiKey {where}"  # the scheme is nobody's standard, but it names the place
 
@@ -74,4 +81,6 @@ class ApiKeyMethod(AuthMethod):
     def _identity(self, record: ApiKeyRecord) -> Identity | None:
         if is_expired(record.expires_at_ms, int(self._now_s() * 1000)):
             return None
+        if self._note_use is not None:
+            self._note_use(self._tenant, record.id)
         return Identity(record.id, record.id, "api_key", record.scopes)

@@ -1,7 +1,7 @@
 -- commit: one change of one tenant, all of it or nothing of it.
 --
 -- KEYS  1 epoch   2 rev   3 docs   4 changes   5 names   6 hosts   7 claims:<tenant>   8 history:<tenant>
---       9 keys:<tenant>   10 audit   11 done:<commit id>
+--       9 keys:<tenant>   10 audit   11 done:<commit id>   12 when the tenant's keys were used
 -- ARGV  1 tenant
 --       2 expected revision of the document ('' = any, 0 = there must be none)
 --       3 mode: put | drop | keep (keep: the document stays as it is, only API keys change)
@@ -45,6 +45,7 @@ redis.call('ZSCORE', KEYS[4], tenant)
 redis.call('ZSCORE', KEYS[5], tenant)
 redis.call('LLEN', KEYS[8])
 redis.call('XLEN', KEYS[10])
+redis.call('HLEN', KEYS[12])
 if not tonumber(redis.call('GET', KEYS[2]) or 0) then return redis.error_reply('BADREVISION the revision is not a number') end
 
 local document = redis.call('HGET', KEYS[3], tenant)
@@ -101,9 +102,12 @@ if mode == 'put' then
 elseif mode == 'drop' then
   redis.call('HDEL', KEYS[3], tenant)
   redis.call('ZREM', KEYS[5], tenant)
-  redis.call('DEL', KEYS[8], KEYS[9]) -- whoever takes the name next must not find the last one's keys or past
+  redis.call('DEL', KEYS[8], KEYS[9], KEYS[12]) -- whoever takes the name next must not find the last one's keys or past
 end
-for _, id in ipairs(drop_keys) do redis.call('HDEL', KEYS[9], id) end
+for _, id in ipairs(drop_keys) do
+  redis.call('HDEL', KEYS[9], id)
+  redis.call('HDEL', KEYS[12], id)
+end
 if mode ~= 'drop' then
   for i = 1, #put_keys, 2 do redis.call('HSET', KEYS[9], put_keys[i], put_keys[i + 1]) end
 end

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Iterable
+from time import perf_counter
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -57,9 +59,12 @@ class Endpoint:
             body=await _read_body(operation, request),
             if_none_match=request.headers.get(hdrs.IF_NONE_MATCH),
         )
+        started_s = perf_counter()
         outcome = await operation.handler(call)
         if isinstance(query, WriteQuery) and query.wait and isinstance(outcome.body, Written):
-            return _respond(operation, outcome, await self._wait(call, outcome.body))
+            written = await self._wait(call, outcome.body)
+            wait_ms = math.ceil((perf_counter() - started_s) * 1000)
+            return _respond(operation, outcome, written.model_copy(update={"wait_ms": wait_ms}))
         return _respond(operation, outcome, outcome.body)
 
     async def _authenticate(self, request: web.Request) -> Actor:

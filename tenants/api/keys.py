@@ -15,13 +15,16 @@ from tenants.tokens import NewAdminToken
 async def list_keys(call: Call) -> Outcome:
     """Answer a page of keys."""
     page = await call.service.keys.list(call.actor, call.tenant, call.query.cursor, call.query.limit)
-    items = [KeyAnswer(**_key(one, call)) for one in page.items]
+    used = await call.service.keys.last_used(call.actor, call.tenant, [one.id for one in page.items])
+    items = [KeyAnswer(**_key(one, call, used.get(one.id))) for one in page.items]
     return Outcome(Page[KeyAnswer](items=items, cursor=page.cursor))
 
 
 async def get_key(call: Call) -> Outcome:
     """Answer one key, without its secret."""
-    return Outcome(KeyAnswer(**_key(await call.service.keys.get(call.actor, call.tenant, call.path["id"]), call)))
+    record = await call.service.keys.get(call.actor, call.tenant, call.path["id"])
+    used = await call.service.keys.last_used(call.actor, call.tenant, [record.id])
+    return Outcome(KeyAnswer(**_key(record, call, used.get(record.id))))
 
 
 async def create_key(call: Call) -> Outcome:
@@ -68,11 +71,12 @@ async def delete_token(call: Call) -> Outcome:
     return Outcome(Removed(id=removed.id, revision=removed.revision))
 
 
-def _key(record: ApiKeyRecord, call: Call) -> dict[str, object]:
+def _key(record: ApiKeyRecord, call: Call, used_at_ms: int | None = None) -> dict[str, object]:
     return {
         "id": record.id,
         "name": record.name,
         "scopes": list(record.scopes),
+        "last_used_at": to_rfc3339(used_at_ms) if used_at_ms is not None else None,
         **_times(record, call),
     }
 

@@ -57,16 +57,17 @@ class WorkerRefusal(TenantRefusal):
 
 
 class Written(Given):
-    """What every write answers; the last five only with `?wait=fleet`."""
+    """What every write answers; the last six only with `?wait=fleet`."""
 
     OMITTED: ClassVar[frozenset[str]] = frozenset(
-        {"durable", "applied", "workers", "lagging", "refused", "wait_error", "diff"}
+        {"durable", "applied", "workers", "wait_ms", "lagging", "refused", "wait_error", "diff"}
     )
 
     revision: int = Field(description="The revision that holds this change, and that the fleet is to reach.")
     durable: bool | None = Field(None, description="Whether replicas have it too, where replicas are configured.")
     applied: int | None = Field(None, description="Live workers that have reached the revision.")
     workers: int | None = Field(None, description="Live workers.")
+    wait_ms: int | None = Field(None, description="Milliseconds of the write, until the last of them had reached it.")
     lagging: list[str] | None = Field(None, description="Live workers that have not reached it in time.")
     refused: list[WorkerRefusal] | None = Field(None, description="Who could not serve it, and why.")
     wait_error: str | None = Field(None, description="Why the fleet could not be asked; the write itself is done.")
@@ -170,6 +171,7 @@ class KeyAnswer(Given):
     created_at: str
     expires_at: str | None
     expired: bool
+    last_used_at: str | None = Field(description="To a minute or two; null when it was not used yet.")
 
 
 class KeyCreated(KeyAnswer, Written):

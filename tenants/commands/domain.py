@@ -11,7 +11,7 @@ from tenants.commands.output import OutputFormat, note, show_data, show_fields
 from tenants.commands.session import Output, Tenant, Yes, confirm, format_of, open_client, show_pages
 from tenants.commands.writes import Timeout, Wait, report, wait_query
 
-app = typer.Typer(help="Domains of a tenant: list, look at, claim, vouch for, give up.", no_args_is_help=True)
+app = typer.Typer(help="Domains of a tenant: list, look at, claim, vouch, give up.", no_args_is_help=True)
 
 Host = Annotated[
     str, typer.Argument(metavar="HOST", help="A hostname, or a mask such as '*.acme.app'.", show_default=False)

@@ -25,7 +25,10 @@ def register(app: typer.Typer) -> None:
 
 
 def hash_password(output: Output = None) -> None:
-    """Make the hash of a password for basic authentication; it is asked for, or read from standard input."""
+    """Hash a password for basic authentication.
+
+    It is asked for, or read from standard input.
+    """
     # Never an argument: a command line can be read by every user of the machine, and stays in the shell's history.
     password = normalize("NFC", _read())  # as the edge does with what a client sends
     if not password:

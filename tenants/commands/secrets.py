@@ -11,7 +11,7 @@ from tenants.commands.client import Request
 from tenants.commands.failures import usage
 from tenants.commands.output import OutputFormat, note, show_data, show_fields
 from tenants.commands.session import Columns, Output, Tenant, Yes, confirm, format_of, open_client, show_pages
-from tenants.commands.writes import Timeout, Wait, report, require_everywhere, wait_query
+from tenants.commands.writes import Timeout, Wait, report, report_revoked, require_everywhere, wait_query
 
 keys = typer.Typer(help="API keys of a tenant: list, look at, create, revoke.", no_args_is_help=True)
 tokens = typer.Typer(help="Tokens for the admin API: list, look at, create, revoke.", no_args_is_help=True)
@@ -31,7 +31,8 @@ Scopes = Annotated[list[str] | None, typer.Option("--scope", help="What its hold
 def list_keys(tenant: Tenant, output: Output = None) -> None:
     """List a tenant's API keys, oldest first."""
     columns: Columns = {
-        "id": "id", "name": "name", "scopes": "scopes", "created": "created_at", "expires": _expiry
+        "id": "id", "name": "name", "scopes": "scopes", "created": "created_at", "last used": "last_used_at",
+        "expires": _expiry,
     }  # fmt: skip
     show_pages(("tenants", tenant, "keys"), columns, f"tenant {tenant} has no API keys", output)
 
@@ -77,7 +78,7 @@ def delete_key(
     confirm(f"Revoke key {key_id} of {tenant}?", yes=yes)
     with open_client() as client:
         answer = client.send(Request("DELETE", ("tenants", tenant, "keys", key_id), query, extra_s=extra_s)).body
-    report(answer, f"key {key_id} revoked", output)
+    report_revoked(answer, f"key {key_id}", output)
 
 
 @tokens.command("list")

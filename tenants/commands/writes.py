@@ -64,6 +64,26 @@ def require_everywhere(answer: Mapping[str, Any]) -> None:
     )
 
 
+def revoked_words(answer: Mapping[str, Any]) -> str:
+    """What became of a revocation, in a few words: on how many workers of how many, how fast, and on which not."""
+    if answer.get("applied") is None:
+        return "revoked"
+    words = f"revoked on {answer['applied']}/{answer['workers']} workers in {answer['wait_ms']} ms"
+    missing = sorted({*answer["lagging"], *(str(one["worker"]) for one in answer["refused"])})
+    return f"{words}, not yet on {', '.join(missing)}" if missing else words
+
+
+def report_revoked(answer: Mapping[str, Any], what: str, output: OutputFormat | None) -> None:
+    """Show that something was revoked, as `report` shows other writes."""
+    shown = format_of(output)
+    if shown is OutputFormat.TABLE:
+        error = answer.get("wait_error")
+        write(f"{what} {revoked_words(answer)} (revision {answer['revision']}{f', {error}' if error else ''})")
+    else:
+        show_data(answer, shown)
+    require_everywhere(answer)
+
+
 def report(answer: Mapping[str, Any], sentence: str, output: OutputFormat | None) -> None:
     """Show what a write did, as one sentence or as data, and end with status 1 when it is not served everywhere."""
     shown = format_of(output)

@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 import edge.compiler
 from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets
+from edge.client_edge.key_usage import KeyUsage
 from edge.client_edge.limits import Counting
 from edge.client_edge.passwords import PasswordChecks
 from edge.client_edge.plan_limits import PlanLimits
@@ -39,12 +40,16 @@ def worker() -> Iterator[Parts]:
     allows = EgressFilter().allows
     targets, limiter, outgoing = LiveTargets(allows), Limiter(client, lambda: 1), Outgoing(allows)
     counting = Counting(limiter, Guards(client, "test", lambda: 1), Counters())
-    key_sets, passwords = KeySets(nobody_asks), PasswordChecks()
-    yield Parts(targets, KeyCache(no_key), counting, PlanLimits(), key_sets, TokenCache(), outgoing, passwords)
+    key_sets, passwords, usage = KeySets(nobody_asks), PasswordChecks(), KeyUsage(no_use)
+    yield Parts(targets, KeyCache(no_key), counting, PlanLimits(), key_sets, TokenCache(), outgoing, passwords, usage)
 
 
 async def nobody_asks(tenant: str, url: str) -> Answer:
     raise AssertionError(url)
+
+
+async def no_use(uses: object) -> None:
+    return None
 
 
 async def no_key(tenant: str, key_id: str) -> None:

@@ -19,6 +19,7 @@ CONFIGURATION = [
     keys.claims("acme"),
     keys.history("acme"),
     keys.api_keys("acme"),
+    keys.key_uses("acme"),
     keys.tokens(),
     keys.audit(),
     keys.done("1f"),

@@ -16,10 +16,23 @@ from store.limiter import Limiter
 
 EDGE_COMMANDS = [
     *["+ping", "+evalsha", "+eval", "+subscribe", "+publish", "+time"],
-    *["+get", "+set", "+mget", "+hget", "+hset", "+hdel", "+hvals", "+zadd", "+zrem", "+zcount", "+zrangebyscore"],
+    *[
+        "+get",
+        "+set",
+        "+mget",
+        "+hget",
+        "+hexists",
+        "+hset",
+        "+hdel",
+        "+hvals",
+        "+zadd",
+        "+zrem",
+        "+zcount",
+        "+zrangebyscore",
+    ],
     *["+zrangebylex", "+zscore", "+smembers", "+lrange"],
 ]
-EDGE_KEYS = ["{cfg}:*", "{fleet}:*", "{rl:*"]  # Redis 7 can say %R~{cfg}:* and allow no write there
+EDGE_KEYS = ["{cfg}:*", "used:{cfg}:*", "{fleet}:*", "{rl:*"]  # Redis 7 can say %R~{cfg}:* and allow no write there
 EDGE_CHANNELS = ["{cfg}:tick", "{fleet}:ack"]
 FORBIDDEN = [["FLUSHALL"], ["KEYS", "*"], ["CONFIG", "GET", "*"], ["GET", "other"], ["PUBLISH", "other", "x"]]
 
@@ -44,6 +57,7 @@ async def test_an_edge_can_follow_report_and_limit_with_these_permissions(redis_
         assert [item.tenant for item in (await Catalog(feed).digests()).items] == ["acme"]
         assert len((await Catalog(feed).past("acme")).kept) == 1
         assert await Catalog(data).get_key("acme", "k1") is None
+        await Catalog(feed).note_used({"acme": ["k1"]})
         fleet = Fleet(feed)
         assert await fleet.report(WorkerReport("n/0/1", "n", 1, (await Catalog(feed).head()).epoch, 1, 0)) == 1
         assert (await fleet.wait(1, 1)).applied == 1

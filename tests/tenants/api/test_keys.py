@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import redis
 
@@ -41,6 +42,16 @@ async def test_a_key_made_or_revoked_is_a_revision_of_its_own_and_leaves_the_doc
     assert (await acme.get("/v1/tenants/acme")).headers["ETag"] == etag
     assert (await acme.get(f"/v1/tenants/acme/keys/{created.body['id']}")).status == 404
     assert (await acme.ask("DELETE", f"/v1/tenants/acme/keys/{created.body['id']}")).status == 404
+
+
+async def test_a_key_tells_when_it_was_last_used(acme: Plane) -> None:
+    used, unused = [(await acme.ask("POST", "/v1/tenants/acme/keys", {"name": name})).body for name in ("a", "b")]
+    assert used["last_used_at"] is None
+    await acme.catalog.note_used({"acme": [used["id"]]})
+    listed = {item["id"]: item["last_used_at"] for item in (await acme.get("/v1/tenants/acme/keys")).body["items"]}
+    assert listed[unused["id"]] is None
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:00\.000Z", listed[used["id"]])
+    assert (await acme.get(f"/v1/tenants/acme/keys/{used['id']}")).body["last_used_at"] == listed[used["id"]]
 
 
 async def test_keys_are_listed_oldest_first_by_pages(acme: Plane) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from store.settings import SETTINGS
 from tenants.commands.client import AdminClient, Request
 from tenants.commands.failures import CommandFailed
 from tenants.commands.route import change_routes
+from tests.fakes.edges import running_edge
 from tests.tenants.plane import OPERATOR, Plane, document
 from tests.tenants.portico import Portico
 
@@ -148,6 +150,38 @@ async def test_a_key_is_made_shown_once_and_revoked(portico: Portico, acme: Plan
     assert "expires_at: never" in (await portico.ok("key", "create", "acme", "--name", "for good")).out
     as_data = (await portico.ok("key", "create", "acme", "--name", "two", "-o", "json")).data
     assert parse_api_key(as_data["secret"]) is not None
+
+
+async def test_a_list_of_keys_shows_when_each_was_last_used(portico: Portico, acme: Plane) -> None:
+    made = (await portico.ok("key", "create", "acme", "--name", "ci", "-o", "json")).data
+    assert "last_used_at: -" in re.sub(" +", " ", (await portico.ok("key", "get", "acme", made["id"])).out)
+    await acme.catalog.note_used({"acme": [made["id"]]})
+    heads, row = (await portico.ok("key", "list", "acme")).out.splitlines()
+    assert "last used" in heads
+    assert len(re.findall(r"\d\d:\d\d:\d\dZ", row)) == 2  # created, and used
+
+
+async def test_a_revocation_says_on_how_many_workers_it_is_and_how_fast(portico: Portico, acme: Plane) -> None:
+    first, second, third = [
+        (await portico.ok("key", "create", "acme", "--name", name, "-o", "json")).data["id"] for name in "abc"
+    ]
+    async with running_edge(acme.redis_url, node="n1"), running_edge(acme.redis_url, node="n2"):
+        said = (await portico.ok("key", "revoke", "acme", first, "--wait", "--timeout", "10s")).out
+        assert re.fullmatch(rf"key {first} revoked on 2/2 workers in [1-9]\d* ms \(revision \d+\)\n", said)
+        data = (await portico.ok("key", "revoke", "acme", second, "--wait", "-o", "json")).data
+        assert (data["applied"], data["workers"], data["lagging"]) == (2, 2, [])
+        assert 0 < data["wait_ms"] < 10_000
+    assert "wait_ms" not in (await portico.ok("key", "revoke", "acme", third, "-o", "json")).data
+
+
+async def test_a_revocation_that_is_not_everywhere_names_who_has_not_heard_of_it(portico: Portico, acme: Plane) -> None:
+    key_id = (await portico.ok("key", "create", "acme", "--name", "a", "-o", "json")).data["id"]
+    head = await acme.catalog.head()
+    await acme.fleet.report(WorkerReport("n/7/1", "n", 1, head.epoch, head.revision, 0))
+    ended = await portico("key", "revoke", "acme", key_id, "--wait", "--timeout", "50ms")
+    assert ended.status == 1
+    assert re.search(r"revoked on 0/1 workers in \d+ ms, not yet on n/7/1 \(revision", ended.out)
+    assert "not served everywhere" in ended.err
 
 
 async def test_a_token_is_made_used_and_revoked(portico: Portico, acme: Plane) -> None:
