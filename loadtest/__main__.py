@@ -10,6 +10,7 @@ MEASUREMENTS = {
     "bodies": "a gigabyte each way: identical, and in flat memory",
     "lookup": "what a match costs with 10, 1,000 and 100,000 domains",
     "limits": "what one limit costs a request, counted ahead of requests or one by one",
+    "keys": "a million API keys: a worker's memory, what each kind of key takes, and exact revocation",
     "compare": "what a request costs beside nginx, HAProxy, Caddy, Envoy, nginx with Lua, and aiorp",
 }
 PACKAGES = {"compare": "compare.command"}  # those of more than one file, and where theirs begins

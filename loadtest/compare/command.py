@@ -13,7 +13,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import uvloop
 
@@ -27,8 +26,8 @@ from loadtest.compare.scenarios import SCENARIOS
 from loadtest.compare.stage import System
 from loadtest.compare.systems.all import SYSTEMS
 from loadtest.node import StartError
+from loadtest.results import RESULTS, write_part
 
-RESULTS = Path(__file__).resolve().parents[1] / "RESULTS.md"
 FORMATS = {"text": report.as_text, "json": report.as_json, "markdown": report.as_markdown}
 INTERRUPTED = 130
 
@@ -78,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
         return INTERRUPTED
     sys.stdout.write(FORMATS[options.output](run) + "\n")
     if options.write_results:
-        RESULTS.write_text(report.as_markdown(run) + "\n")
+        write_part(report.as_markdown(run), RESULTS)
     return exit_status(run)
 
 

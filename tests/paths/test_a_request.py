@@ -220,6 +220,16 @@ async def test_a_private_target_is_not_reached_unless_an_operator_allows_it(
     assert (answer.status, json.loads(answer.body)["error"]) == (502, "upstream_connect")
 
 
+async def test_two_keys_are_good_side_by_side_and_the_second_outlives_the_first(
+    edge: RunningEdge, origin: RunningOrigin
+) -> None:
+    await edge.put(document(origin.url, route={"auth": ["keys"]}, auth={"keys": {"type": "api_key"}}))
+    old, new = await edge.put_key("acme"), await edge.put_key("acme")
+    assert [(await edge.get("/echo", X_API_Key=key.text)).status for key in (old, new)] == [200, 200]
+    await edge.drop_key("acme", old.id)
+    assert [(await edge.get("/echo", X_API_Key=key.text)).status for key in (old, new)] == [401, 200]
+
+
 async def test_redis_is_no_target_though_its_address_is_allowed(redis_url: str, edge: RunningEdge) -> None:
     await edge.put(document(f"http://127.0.0.1:{URL(redis_url).port}"))
     answer = await edge.get("/echo")

@@ -53,6 +53,27 @@ def test_an_operator_token_of_the_users_is_used_and_not_on_any_command_line() ->
         assert not [each for each in dev.family() if TOKEN in " ".join(each.cmdline())]
 
 
+CURIOUS = """tenant: curious
+domains: [{{host: curious.localhost, verified_by: operator}}]
+upstreams: {{admin: {{targets: ["http://127.0.0.1:{port}"]}}}}
+routes: [{{name: all, path: "/*", upstream: admin}}]
+"""
+
+
+def test_no_tenant_reaches_the_admin_api_through_the_edge_though_loopback_is_open_to_it(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with running_dev("--admin-port", str(port)) as dev:
+        (tmp_path / "curious.yaml").write_text(CURIOUS.format(port=port))
+        admin, edge = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{dev.port('/echo')}"
+        env = f"export PORTICO_ADMIN_URL={admin} PORTICO_TOKEN={dev.token}"
+        shell(f"{env}\n{sys.executable} -m tenants apply -f curious.yaml --wait", tmp_path)
+        assert "openapi" in shell(f"curl -s {admin}/v1/openapi.json")
+        told = shell(f"curl -s -H 'Host: curious.localhost' {edge}/v1/openapi.json")
+        assert '"error": "upstream_connect"' in told
+
+
 def test_when_it_is_killed_nothing_is_left(tmp_path: Path) -> None:
     with running_dev(TMPDIR=str(tmp_path)) as dev:
         family = dev.family()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,6 +98,27 @@ async def test_every_wrong_key_gets_the_same_401() -> None:
 async def test_a_401_says_every_way_to_authenticate() -> None:
     error = await refusal(context(), Keys(), [BY_HEADER, BY_QUERY])
     assert dict(error.headers)["WWW-Authenticate"] == 'ApiKey header="X-API-Key", ApiKey query="api_key"'
+
+
+async def test_a_secret_is_compared_in_constant_time_whether_its_key_is_known_or_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[bool] = []
+
+    def spy(given: bytes, kept: bytes) -> bool:
+        compared.append(given == kept)
+        return given == kept
+
+    monkeypatch.setattr(hmac, "compare_digest", spy)
+    keys = Keys()
+    key, cache = keys.add(), KeyCache(keys.lookup)
+    for _ in range(2):
+        await check(context("/", ("X-API-Key", key.text)), cache)
+    assert compared == [True, True]
+    keys.records["acme", key.id] = ApiKeyRecord(key.id, "test", b"another hash" * 3, 0)
+    cache.forget("acme")
+    await refusal(context("/", ("X-API-Key", key.text)), cache)
+    assert compared == [True, True, False]
 
 
 async def test_a_key_is_good_until_the_millisecond_it_expires() -> None:
