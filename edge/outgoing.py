@@ -39,7 +39,7 @@ from edge.upstreams.names import Name, Resolver
 AUTH_UNAVAILABLE = "auth_unavailable"
 TIMEOUT_S = 5.0
 MAX_ANSWER_BYTES = 1024 * 1024
-MAX_IN_FLIGHT = 1024
+MAX_IN_FLIGHT = 2048
 MAX_PER_TENANT = 32
 MAX_IDLE_TENANTS = 256
 MAX_NAMES = 64  # of one tenant

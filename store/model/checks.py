@@ -21,6 +21,8 @@ from store.model.regexes import compile_regex
 from store.model.routes import HeaderOps, RequestHeaderOps, Route, RouteRewrite
 from store.model.upstreams import Upstream
 
+MAX_FORWARD_TIMEOUT_S = 30.0
+
 
 def check(draft: Draft) -> Iterator[Found]:
     """Find every fault between the parts of a draft."""
@@ -69,6 +71,8 @@ def _auth(place: Loc, sketch: Sketch[AuthMethod]) -> Iterator[Found]:
     method = sketch.part
     if isinstance(method, ApiKeyAuth) and method.header_field is not None and method.query is not None:
         yield Found(place, "a key comes in a header or in the query: name one of them")
+    if isinstance(method, ForwardAuth) and sketch.has("timeout") and method.timeout_s > MAX_FORWARD_TIMEOUT_S:
+        yield Found((*place, "timeout"), f"is longer than {MAX_FORWARD_TIMEOUT_S:g}s, and each request waits for it")
     for step, name in _credential_fields(method):
         if is_reserved_for_requests(name) or name.lower() == "host":
             yield Found((*place, *step), f"{name} has a meaning of its own: no credential can come in it")

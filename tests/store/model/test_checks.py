@@ -42,6 +42,8 @@ def splits(*shares: tuple[str, int], **fields: Any) -> dict[str, Any]:
         # auth
         (document(auth={"ask": {"type": "forward", "url": "https://a.test", "copy_headers": ["X-Forwarded-User"]}}),
          ["auth.ask.copy_headers[0]: X-Forwarded-User has a meaning of its own: no credential can come in it"]),
+        (document(auth={"ask": {"type": "forward", "url": "https://a.test", "timeout": "30001ms"}}),
+         ["auth.ask.timeout: is longer than 30s, and each request waits for it"]),
         (with_route(scopes=["read"], auth=[], limits=[]),
          ["routes[0].scopes: nobody is asked who calls: the route has no auth"]),
         (document(auth={"keys": {"type": "api_key"}, "ask": {"type": "forward", "url": "https://a.test"}},
