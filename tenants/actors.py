@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from store.model import PLANS
 from tenants.errors import FORBIDDEN, NOT_FOUND, Refused
 
 ActorKind = Literal["operator", "tenant"]
@@ -39,8 +40,11 @@ def no_such_tenant(tenant: str) -> Refused:
 
 
 def require_reach(actor: Actor, tenant: str) -> None:
-    """Refuse with "not found" unless the actor may act on this tenant: that it exists is not theirs to know."""
-    if not actor.is_operator and actor.tenant != tenant:
+    """Refuse with "not found" unless the actor may act on this tenant: that it exists is not theirs to know.
+
+    Nobody acts on the plans as on a tenant, although the store keeps them among the tenants.
+    """
+    if tenant == PLANS or (not actor.is_operator and actor.tenant != tenant):
         raise no_such_tenant(tenant)
 
 

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from tenants.commands import config, domain, fleet, passwords, processes, route, secrets, tenant
+from tenants.commands import config, domain, fleet, passwords, plans, processes, route, secrets, tenant
 from tenants.commands.failures import REFUSED, USAGE, CommandFailed
 from tenants.commands.output import OutputFormat, clean
 from tenants.commands.session import Root, set_root
@@ -34,6 +34,7 @@ fleet.register(app)
 passwords.register(app)
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(domain.app, name="domain")
+app.add_typer(plans.app, name="plans")
 app.add_typer(route.app, name="route")
 app.add_typer(secrets.keys, name="key")
 app.add_typer(secrets.tokens, name="token")

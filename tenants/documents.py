@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from store.catalog import Catalog, RevisionInfo, Stored
 from store.codec import DomainState, TenantRecord
 from store.errors import NotFound, RecordUnreadable
-from store.model import DocumentError, Fault, TenantDocument, parse_document
+from store.model import DocumentError, Fault, TenantDocument, missing_plan, parse_document
 from tenants.actors import Actor, no_such_tenant, require_operator, require_reach
 from tenants.errors import INVALID, NOT_FOUND, Refused, unreadable
 from tenants.merge_patch import merge_patch
 from tenants.ownership import reconcile
+from tenants.plans import Plans
 from tenants.tokens import Tokens
 from tenants.writer import NO_OPTIONS, Current, Draft, Receipt, Write, WriteOptions, Writer
 
@@ -42,10 +43,11 @@ class DocumentPage:
 class Documents:
     """Operations on whole documents. A tenant's token reaches its own; every other tenant is "not found" to it."""
 
-    def __init__(self, catalog: Catalog, writer: Writer, tokens: Tokens) -> None:
+    def __init__(self, catalog: Catalog, writer: Writer, tokens: Tokens, plans: Plans) -> None:
         self._catalog = catalog
         self._writer = writer
         self._tokens = tokens
+        self._plans = plans
 
     async def list(self, actor: Actor, cursor: str | None, limit: int) -> DocumentPage:
         """Return up to `limit` tenants after `cursor`: all of them for an operator, its own for a tenant's token."""
@@ -72,7 +74,7 @@ class Documents:
         Without an expectation the last writer wins; with one, `Refused` (412) tells that somebody else wrote first.
         """
         require_reach(actor, tenant)
-        document = _parse_for(tenant, raw)
+        document = _parse_for(tenant, raw, await self._plans_for(actor, options))
         if actor.is_operator and not options.is_dry_run and not (await self._writer.read(tenant)).exists:
             # tokens of a tenant that once had this name, should its deletion have been cut short
             await self._tokens.delete_all_of(actor, tenant)
@@ -89,9 +91,10 @@ class Documents:
         require_reach(actor, tenant)
         if not isinstance(patch, dict):
             raise Refused(INVALID, "a merge patch of a document is an object", [Fault("", "is not an object")])
+        plans = await self._plans_for(actor, options)
 
         def edit(current: Current) -> Draft:
-            return Draft(_parse_for(tenant, merge_patch(current.require_record().document, patch)))
+            return Draft(_parse_for(tenant, merge_patch(current.require_record().document, patch), plans))
 
         return await self._writer.write(Write(actor, tenant, "tenant.patch", options), edit)
 
@@ -126,13 +129,22 @@ class Documents:
         """
         require_reach(actor, tenant)
         old = await self._record_at(tenant, revision)
-        document = _parse_for(tenant, old.document)
+        document = _parse_for(tenant, old.document, await self._plans_for(actor, options))
 
         def edit(current: Current) -> Draft:
             states = reconcile(actor, current.record, document, self._writer.now_ms())
             return Draft(document, {**states, **_returning(actor, current, old, states)})
 
         return await self._writer.write(Write(actor, tenant, "tenant.rollback", options), edit)
+
+    async def _plans_for(self, actor: Actor, options: WriteOptions) -> Collection[str] | None:
+        """The plans that a document may name; None for a tenant's token, which cannot write another plan anyway.
+
+        So it learns of no other plan, and is not locked out by one that an operator has dropped.
+        """
+        if not actor.is_operator:
+            return None
+        return {*await self._plans.names(), *((options.assumed_plan,) if options.assumed_plan else ())}
 
     async def _record_at(self, tenant: str, revision: int) -> TenantRecord:
         if await self._catalog.get(tenant) is None:
@@ -153,14 +165,23 @@ def _returning(
     return {host: state for host, state in old.domains.items() if host in states and host not in present}
 
 
-def _parse_for(tenant: str, raw: object) -> TenantDocument:
+def _parse_for(tenant: str, raw: object, plans: Collection[str] | None) -> TenantDocument:
     # The tenant is the path's: a body may repeat it, but not name another.
     if not isinstance(raw, dict):
         raise DocumentError((Fault("", "a tenant's document is an object"),))
     named = raw.get("tenant", tenant)
     if named != tenant:
         raise DocumentError((Fault("tenant", f"is {str(named)[:80]!r}, but the path says {tenant[:80]!r}"),))
-    return parse_document({**raw, "tenant": tenant})
+    absent = missing_plan(raw.get("plan"), plans) if plans is not None else None
+    try:
+        document = parse_document({**raw, "tenant": tenant})
+    except DocumentError as error:
+        if absent is None or any(fault.path == absent.path for fault in error.faults):
+            raise
+        raise DocumentError([*error.faults, absent]) from None
+    if absent is not None:
+        raise DocumentError([absent])
+    return document
 
 
 def _shown(stored: Stored) -> StoredDocument:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from store.model import Fault
+from store.model import PLANS, Fault
 
 Blame = Literal["caller", "installation"]
 
@@ -36,6 +36,7 @@ METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, "The path exists, but not w
 TIMEOUT = Kind("timeout", 408, "The body did not arrive in time", can_retry=True)
 DOMAIN_CLAIMED = Kind("domain_claimed", 409, "A domain is already claimed")
 PROOF_NOT_SUPPORTED = Kind("proof_not_supported", 409, "Proof of ownership is not supported yet")
+PLAN_IN_USE = Kind("plan_in_use", 409, "A plan still has tenants")
 TOO_MANY = Kind("too_many", 409, "There are too many of these already")
 CONTENDED = Kind("contended", 409, "Others are changing the same tenant at this moment", can_retry=True)
 PRECONDITION_FAILED = Kind("precondition_failed", 412, "The document is at another revision")
@@ -49,15 +50,15 @@ STORE_REFUSED = Kind("store_refused", 503, "The store refuses to work", blame="i
 
 KINDS: tuple[Kind, ...] = (
     MALFORMED, NOT_JSON, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, TIMEOUT, DOMAIN_CLAIMED,
-    PROOF_NOT_SUPPORTED, TOO_MANY, CONTENDED, PRECONDITION_FAILED, TOO_LARGE, WRONG_MEDIA_TYPE, INVALID, INTERNAL,
-    RECORD_UNREADABLE, STORE_UNAVAILABLE, STORE_REFUSED,
+    PROOF_NOT_SUPPORTED, PLAN_IN_USE, TOO_MANY, CONTENDED, PRECONDITION_FAILED, TOO_LARGE, WRONG_MEDIA_TYPE, INVALID,
+    INTERNAL, RECORD_UNREADABLE, STORE_UNAVAILABLE, STORE_REFUSED,
 )  # fmt: skip
 
 
 class Refused(Exception):  # noqa: N818 - the name says what happened
     """The service says no. `detail` is one sentence for a person; `faults` name places in what was sent.
 
-    Neither holds a secret nor the name of another tenant.
+    Neither holds a secret nor, for a tenant's eyes, the name of another tenant.
     """
 
     def __init__(self, kind: Kind, detail: str, faults: Iterable[Fault] = ()) -> None:
@@ -67,9 +68,15 @@ class Refused(Exception):  # noqa: N818 - the name says what happened
         self.faults = tuple(faults)
 
 
+def named(tenant: str) -> str:
+    """How a sentence names whose document it is about; under the name that is none are the plans."""
+    return "the document of the plans" if tenant == PLANS else f"tenant {tenant!r}"
+
+
 def unreadable(tenant: str, revision: int, reason: str) -> Refused:
     """What is kept of a tenant's document is no record of ours; `revision` is 0 when it cannot be read either."""
-    what = f"tenant {tenant!r} at revision {revision}" if revision else f"tenant {tenant!r}"
-    return Refused(
-        RECORD_UNREADABLE, f"{what} cannot be read: {reason}; write it anew (PUT), roll it back or delete it"
+    what = f"{named(tenant)} at revision {revision}" if revision else named(tenant)
+    remedy = (
+        "write it anew (PUT) or roll it back" if tenant == PLANS else "write it anew (PUT), roll it back or delete it"
     )
+    return Refused(RECORD_UNREADABLE, f"{what} cannot be read: {reason}; {remedy}")

@@ -17,6 +17,7 @@ from tenants.documents import Documents
 from tenants.domains import Domains
 from tenants.fleet import FleetView
 from tenants.keys import Keys
+from tenants.plans import Plans
 from tenants.tokens import Tokens
 from tenants.writer import Writer
 
@@ -41,7 +42,8 @@ class Service:
     ) -> None:
         writer = Writer(catalog, now_ms)
         self.tokens = Tokens(catalog, now_ms, bootstrap_token)
-        self.documents = Documents(catalog, writer, self.tokens)
+        self.plans = Plans(catalog, writer)
+        self.documents = Documents(catalog, writer, self.tokens, self.plans)
         self.domains = Domains(writer, now_ms)
         self.keys = Keys(catalog, now_ms)
         self.fleet = FleetView(catalog, fleet)

@@ -10,7 +10,7 @@ from store.catalog import Catalog
 from store.errors import NotFound
 from store.model import Fault
 from store.secrets import TokenRecord, hash_secret, is_expired, is_same_hash, new_token, parse_token
-from tenants.actors import Actor, ActorKind, no_such_tenant, require_operator
+from tenants.actors import Actor, ActorKind, no_such_tenant, require_operator, require_reach
 from tenants.errors import INVALID, NOT_FOUND, UNAUTHENTICATED, Refused
 from tenants.expiry import NEVER, Expiry, check_name
 from tenants.paging import Slice, slice_oldest_first
@@ -89,8 +89,10 @@ class Tokens:
         """Make a token; the answer is the only place its secret is ever in. A tenant must exist to have one."""
         require_operator(actor, "create tokens")
         kind = _kind_of(new)
-        if new.tenant is not None and await self._catalog.get(new.tenant) is None:
-            raise no_such_tenant(new.tenant)
+        if new.tenant is not None:
+            require_reach(actor, new.tenant)
+            if await self._catalog.get(new.tenant) is None:
+                raise no_such_tenant(new.tenant)
         head = await self._catalog.head()  # before, not after: once made, the secret must reach its owner
         now_ms = self._now_ms()
         fresh = new_token()

@@ -1,4 +1,4 @@
-"""The one way a tenant's record is changed: read, decide, commit at the revision read, and again if it had moved.
+"""The one way a tenant's record is changed, or the plans': read, decide, commit at the revision read, and again.
 
 So no write is lost: two writers of one document never both believe that they wrote last, and a change made from what
 was read (a merge patch, a domain added) is made again from what is there now. How often that is tried is bounded.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from store.catalog import Catalog, Change
@@ -17,7 +17,7 @@ from store.errors import RecordUnreadable, RevisionConflict
 from store.model import TenantDocument, dump_document
 from tenants.actors import Actor, no_such_tenant
 from tenants.diff import Difference, find_differences
-from tenants.errors import CONTENDED, DOMAIN_CLAIMED, PRECONDITION_FAILED, Refused, unreadable
+from tenants.errors import CONTENDED, DOMAIN_CLAIMED, PRECONDITION_FAILED, Refused, named, unreadable
 from tenants.ownership import reconcile, refuse_another_plan, refuse_vouching
 from tenants.turns import Turns
 
@@ -42,10 +42,14 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How to write: at which revision, and whether at all (`is_dry_run`: decide and say, write nothing)."""
+    """How to write: at which revision, and whether at all (`is_dry_run`: decide and say, write nothing).
+
+    `assumed_plan`: a plan to take for one that is there; for a dry run of what is to follow the plan's own write.
+    """
 
     expectation: Expectation = Expectation()
     is_dry_run: bool = False
+    assumed_plan: str | None = None
 
 
 NO_OPTIONS = WriteOptions()
@@ -112,7 +116,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Decision:
     """A decided write: the record to commit and what differs from the one before."""
 
     record: TenantRecord | None
@@ -122,21 +126,22 @@ class Plan:
 
 
 Edit = Callable[[Current], Draft]
+Decide = Callable[[Current], Awaitable[Decision]]
 
 
-def decide(write: Write, current: Current, draft: Draft, now_ms: int) -> Plan:
+def decide(write: Write, current: Current, draft: Draft, now_ms: int) -> Decision:
     """Decide what to commit, purely; `Refused` when the actor may not write this."""
     before = current.record
     before_document = before.document if before else {}
     if draft.document is None:
-        return Plan(None, current.exists, find_differences(before_document, {}))
+        return Decision(None, current.exists, find_differences(before_document, {}))
     refuse_vouching(write.actor, before, draft.document)
     refuse_another_plan(write.actor, before, draft.document)
     states = draft.domains
     if states is None:
         states = reconcile(write.actor, before, draft.document, now_ms)
     record = TenantRecord(document=dump_document(draft.document), domains=dict(states))
-    return Plan(
+    return Decision(
         record=record,
         is_changed=not current.exists or current.unreadable is not None or record != before,
         differences=find_differences(before_document, record.document),
@@ -172,39 +177,48 @@ class Writer:
         `edit` is called once per try with what is there now, and refuses by raising. Raises `Refused` with 412 when
         the expectation is not met, 409 when a host belongs to somebody else or every try met another writer.
         """
+
+        async def decide_document(current: Current) -> Decision:
+            decision = decide(write, current, edit(current), self.now_ms())
+            if write.options.is_dry_run:
+                await self._refuse_claimed(write.tenant, decision)
+            return decision
+
+        return await self.write_decided(write, decide_document)
+
+    async def write_decided(self, write: Write, decide_on: Decide) -> Receipt:
+        """The same for a record of any kind: `decide_on` says what to commit, given what is there now."""
         async with self._turns.take(write.tenant):
             for attempt in range(MAX_ATTEMPTS):
                 try:
-                    return await self._attempt(write, edit)
+                    return await self._attempt(write, decide_on)
                 except RevisionConflict:
                     await asyncio.sleep(self._pause_s(attempt))
-        raise Refused(CONTENDED, f"tenant {write.tenant!r} is being changed by others; nothing was written, try again")
+        raise Refused(CONTENDED, f"{named(write.tenant)} is being changed by others; nothing was written, try again")
 
-    async def _attempt(self, write: Write, edit: Edit) -> Receipt:
+    async def _attempt(self, write: Write, decide_on: Decide) -> Receipt:
         current = await self.read(write.tenant)
         _check(write, current)
-        plan = decide(write, current, edit(current), self.now_ms())
-        if write.options.is_dry_run:
-            await self._refuse_claimed(write.tenant, plan)
-        if write.options.is_dry_run or not plan.is_changed:
-            return _receipt(write, current, plan)
-        return await self._commit(write, current, plan)
+        decision = await decide_on(current)
+        if write.options.is_dry_run or not decision.is_changed:
+            return _receipt(write, current, decision)
+        return await self._commit(write, current, decision)
 
-    async def _commit(self, write: Write, current: Current, plan: Plan) -> Receipt:
+    async def _commit(self, write: Write, current: Current, decision: Decision) -> Receipt:
         change = Change(
             tenant=write.tenant,
-            record=plan.record,
+            record=decision.record,
             actor=write.actor.label,
             action=write.action,
-            detail=_detail(plan),
+            detail=_detail(decision),
         )
         commit = await self._catalog.commit(change, current.kept_revision)
-        return _receipt(write, current, plan, commit.revision, commit.durable)
+        return _receipt(write, current, decision, commit.revision, commit.durable)
 
-    async def _refuse_claimed(self, tenant: str, plan: Plan) -> None:
+    async def _refuse_claimed(self, tenant: str, decision: Decision) -> None:
         # A commit finds this out by itself, and atomically; a dry run has to ask.
         taken = []
-        for host in sorted(plan.new_hosts):
+        for host in sorted(decision.new_hosts):
             owner = await self._catalog.host_owner(host)
             if owner is not None and owner != tenant:
                 taken.append(host)
@@ -235,26 +249,26 @@ def _check(write: Write, current: Current) -> None:
         now = f"exists already, at revision {current.revision}"
     else:
         now = f"is at revision {current.revision}, which is not the one expected"
-    raise Refused(PRECONDITION_FAILED, f"tenant {write.tenant!r} {now}")
+    raise Refused(PRECONDITION_FAILED, f"{named(write.tenant)} {now}")
 
 
 def _receipt(
-    write: Write, current: Current, plan: Plan, revision: int | None = None, durable: bool | None = None
+    write: Write, current: Current, decision: Decision, revision: int | None = None, durable: bool | None = None
 ) -> Receipt:
     return Receipt(
         tenant=write.tenant,
         revision=current.revision if revision is None else revision,
-        is_created=not current.exists and plan.record is not None,
-        is_changed=plan.is_changed,
+        is_created=not current.exists and decision.record is not None,
+        is_changed=decision.is_changed,
         is_dry_run=write.options.is_dry_run,
         durable=durable,
-        differences=plan.differences,
-        record=plan.record,
+        differences=decision.differences,
+        record=decision.record,
     )
 
 
-def _detail(plan: Plan) -> dict[str, object]:
-    paths = [difference.path for difference in plan.differences]
+def _detail(decision: Decision) -> dict[str, object]:
+    paths = [difference.path for difference in decision.differences]
     detail: dict[str, object] = {"changed": paths[:MAX_PATHS_IN_AUDIT]}
     if len(paths) > MAX_PATHS_IN_AUDIT:
         detail["and_more"] = len(paths) - MAX_PATHS_IN_AUDIT

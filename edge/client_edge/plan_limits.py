@@ -25,8 +25,11 @@ class PlanLimits:
         return is_changed
 
     def of(self, plan: str | None) -> tuple[NamedLimit, ...]:
-        """Give the limits of a plan, of the default one where none is named; StoreError for one that is not there."""
-        if plan is not None and plan not in self._plans:
+        """Give the limits of a plan, of the default one where none is named.
+
+        StoreError for a plan that is not there; the default one may be missing, and then limits nobody.
+        """
+        if plan not in (None, DEFAULT_PLAN) and plan not in self._plans:
             raise StoreError(f"there is no plan {plan!r}")
         return tuple(self._named(plan or DEFAULT_PLAN))
 

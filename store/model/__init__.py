@@ -7,9 +7,9 @@ from store.model.faults import DocumentError, Fault, did_you_mean
 from store.model.hosts import is_mask, mask_matches, normalise_host, parent_masks
 from store.model.limits import By, ConcurrentLimit, Cost, Limit, QuotaLimit, RateLimit
 from store.model.paths import PathKind, PathPattern, Segment, SegmentKind
-from store.model.plans import DEFAULT_PLAN, PLANS, Plans, dump_plans, parse_plans
+from store.model.plans import DEFAULT_PLAN, PLANS, Plans, dump_plans, missing_plan, parse_plans
 from store.model.routes import HeaderOps, HeaderRules, Match, RequestHeaderOps, Route, RouteRewrite, SplitShare
-from store.model.schema import document_json_schema
+from store.model.schema import document_json_schema, plans_json_schema
 from store.model.tenant import Domain, TenantDocument
 from store.model.text import load_yaml_documents
 from store.model.upstreams import Balance, HealthCheck, Retry, Target, Upstream
@@ -57,10 +57,12 @@ __all__ = [
     "is_mask",
     "load_yaml_documents",
     "mask_matches",
+    "missing_plan",
     "normalise_host",
     "parent_masks",
     "parse_document",
     "parse_plans",
+    "plans_json_schema",
     "rank",
     "read_document",
 ]

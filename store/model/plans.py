@@ -9,13 +9,13 @@ A tenant's own limits come besides: whoever asks has to be admitted by all of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from store.model.document import dump_document, parse_document
-from store.model.faults import DocumentError, Fault, path_of
+from store.model.faults import DocumentError, Fault, did_you_mean, path_of, shown
 from store.model.limits import ConcurrentLimit, Limit
 from store.model.parts import NAME_FORM, Name
 
@@ -53,6 +53,16 @@ def parse_plans(raw: object) -> Plans:
 def dump_plans(plans: Plans) -> dict[str, Any]:
     """Write plans in the spelling they are read in, defaults left out."""
     return {"plans": {name: _dumped(limits) for name, limits in plans.items()}}
+
+
+def missing_plan(plan: object, plans: Collection[str]) -> Fault | None:
+    """Say what is wrong with a document that names this plan, where there are these; the default one is always there.
+
+    None when nothing is. What is no name is nothing to look up: that is a fault of another kind.
+    """
+    if not isinstance(plan, str) or plan == DEFAULT_PLAN or plan in plans:
+        return None
+    return Fault("plan", f"there is no plan {shown(plan)}{did_you_mean(plan, plans)}")
 
 
 def _is_name(name: object) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from store.model.plans import MAX_PLANS
 from store.model.tenant import TenantDocument
 from store.model.units import format_duration
 
@@ -20,6 +21,34 @@ def document_json_schema() -> dict[str, Any]:
     """
     described = _plain(_ADAPTER.json_schema(by_alias=True, mode="validation"))
     return {"$schema": DIALECT, **described}
+
+
+def plans_json_schema() -> dict[str, Any]:
+    """Describe plans: each with limits as a tenant's document has them, which are described once for both."""
+    document = document_json_schema()
+    limits = document["properties"]["limits"]
+    [name] = limits["patternProperties"]
+    plan = {
+        "type": "object",
+        "description": "Limits of every route of every tenant of the plan, besides the tenant's own.",
+        "properties": {"limits": limits},
+        "additionalProperties": False,
+    }
+    plans = {
+        "type": "object",
+        "description": "Plans by name; `default` is the one of tenants that name none.",
+        "maxProperties": MAX_PLANS,
+        "patternProperties": {name: {"$ref": "#/$defs/Plan"}},
+        "additionalProperties": False,
+    }
+    return {
+        "$schema": DIALECT,
+        "$defs": {**document["$defs"], "Plan": plan},
+        "type": "object",
+        "properties": {"plans": plans},
+        "required": ["plans"],
+        "additionalProperties": False,
+    }
 
 
 def _plain(node: Any) -> Any:

@@ -82,14 +82,19 @@ class Difference(Given):
     after: Any = None
 
 
-class DocumentWritten(Written):
-    """A document written, or (with `dry_run`) looked at as if it were."""
+class PlansWritten(Written):
+    """The plans written, or (with `dry_run`) looked at as if they were."""
 
-    tenant: str
     created: bool
     changed: bool = Field(description="False when the document already said all of it; nothing was written then.")
     dry_run: bool
     diff: list[Difference] | None = Field(None, description="With `dry_run`: what would change.")
+
+
+class DocumentWritten(PlansWritten):
+    """A tenant's document written, or (with `dry_run`) looked at as if it were."""
+
+    tenant: str
 
 
 class TenantItem(Given):
@@ -222,7 +227,7 @@ class Rollback(Taken):
 
 
 class Revision(Given):
-    """One kept revision of a tenant's document."""
+    """One kept revision of a document."""
 
     revision: int
     at: str
@@ -253,7 +258,7 @@ class Nodes(Given):
 
 
 class AuditEntry(Given):
-    """Who did what to whom, at which revision."""
+    """Who did what to whom, at which revision; in the place of a tenant's name, `@plans` stands for the plans."""
 
     id: str
     at: str

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from store.model import document_json_schema
+from store.model import document_json_schema, plans_json_schema
 from tenants.api.models import Problem
 from tenants.api.operations import Operation
 from tenants.api.problems import MEDIA_TYPE as PROBLEM_TYPE
@@ -20,6 +20,7 @@ Json = dict[str, Any]
 
 DOCUMENT = "TenantDocument"
 PATCH = "MergePatch"
+PLANS = "Plans"
 COMPONENTS = "#/components/schemas/"
 
 ABOUT = """The control plane of Portico. A write is committed to the store in one step; with `?wait=fleet` the answer
@@ -37,6 +38,20 @@ DOCUMENT_EXAMPLE: Json = {
     "domains": ["shop.acme.com"],
     "upstreams": {"shop": {"targets": ["http://10.0.0.5:9000"]}},
     "routes": [{"name": "all", "path": "/*", "upstream": "shop"}],
+}
+
+PLANS_EXAMPLE: Json = {
+    "plans": {
+        "default": {"limits": {"per-ip": {"rate": "10/s", "by": "ip"}}},
+        "gold": {"limits": {"month": {"quota": "1000000/month", "by": "tenant"}}},
+    }
+}
+
+# What documents are called here, and by which media type they are sent.
+CONTENTS = {
+    "document": (DOCUMENT, "application/json"),
+    "merge patch": (PATCH, "application/merge-patch+json"),
+    "plans": (PLANS, "application/json"),
 }
 
 IF_MATCH: Json = {
@@ -112,11 +127,14 @@ def _schemas(table: Iterable[Operation]) -> tuple[Names, Json]:
 
 
 def _document_schemas() -> Json:
-    schema = _rehome(document_json_schema())
-    inner = schema.pop("$defs", {})
-    schema.pop("$schema", None)
-    schema["examples"] = [DOCUMENT_EXAMPLE]
-    return {**inner, DOCUMENT: schema}
+    schemas: Json = {}
+    described = ((DOCUMENT, document_json_schema(), DOCUMENT_EXAMPLE), (PLANS, plans_json_schema(), PLANS_EXAMPLE))
+    for name, found, example in described:
+        schema = _rehome(found)
+        schemas |= schema.pop("$defs", {})  # what both refer to, such as limits, is the same
+        schema.pop("$schema", None)
+        schemas[name] = {**schema, "examples": [example]}
+    return schemas
 
 
 def _rehome(value: Any) -> Any:
@@ -188,10 +206,9 @@ def _header_parameters(operation: Operation) -> list[Json]:
 
 
 def _body(operation: Operation, names: Names) -> Json:
-    if operation.body == "document":
-        return {"application/json": {"schema": {"$ref": f"{COMPONENTS}{DOCUMENT}"}}}
-    if operation.body == "merge patch":
-        return {"application/merge-patch+json": {"schema": {"$ref": f"{COMPONENTS}{PATCH}"}}}
+    if isinstance(operation.body, str):
+        name, media_type = CONTENTS[operation.body]
+        return {media_type: {"schema": {"$ref": f"{COMPONENTS}{name}"}}}
     assert isinstance(operation.body, type)
     return {"application/json": {"schema": {"$ref": f"{COMPONENTS}{names[operation.body]}"}}}
 
@@ -221,6 +238,6 @@ def _success(operation: Operation, status: int, names: Names) -> Json:
         schema = {"type": "string"}
     elif operation.answer is not None:
         schema = {"$ref": f"{COMPONENTS}{names[operation.answer]}"}
-    elif operation.tag == "Tenants":
-        schema = {"$ref": f"{COMPONENTS}{DOCUMENT}"}
+    elif operation.content is not None:
+        schema = {"$ref": f"{COMPONENTS}{CONTENTS[operation.content][0]}"}
     return {"description": phrase, "content": {operation.media_type: {"schema": schema}}}

@@ -13,7 +13,7 @@ from tenants.service import Service
 from tenants.writer import Expectation, WriteOptions
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-Content = Literal["document", "merge patch"]
+Content = Literal["document", "merge patch", "plans"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ Handler = Callable[[Call], Awaitable[Outcome]]
 class Operation:
     """One method on one path.
 
-    `body`: the model of what is taken, or which kind of free content; `answer`: the model of what is given, or None
-    for a tenant's document as it is. `is_write`: takes `?wait=fleet`. `is_conditional`: takes `If-Match`.
-    `is_public`: needs no token. `statuses`: what it answers when all is well, the first being the usual.
+    `body`: the model of what is taken, or which kind of document; `answer`: the model of what is given, or None where
+    that is `content`, a document as it is, or a text. `is_write`: takes `?wait=fleet`. `is_conditional`: takes
+    `If-Match`. `is_public`: needs no token. `statuses`: what it answers when all is well, the first being the usual.
     """
 
     name: str
@@ -68,6 +68,7 @@ class Operation:
     handler: Handler
     tag: str
     answer: type[Given] | None = None
+    content: Content | None = None
     body: type[Taken] | Content | None = None
     query: type[Query] = Query
     statuses: tuple[int, ...] = (200,)

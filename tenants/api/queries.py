@@ -56,3 +56,11 @@ class DocumentWriteQuery(WriteQuery):
     """A write of a document, or a rehearsal of one."""
 
     dry_run: bool = Field(False, description="Check everything and answer what would change; write nothing.")
+
+
+class TenantWriteQuery(DocumentWriteQuery):
+    """The same for a document that may name a plan which is to be written first."""
+
+    assume_plan: str | None = Field(
+        None, max_length=63, description="With `dry_run`: a plan to take for one that is there."
+    )

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from store.catalog import RevisionInfo
 from tenants.api.models import Difference, DocumentWritten, Page, Revision, Rollback, TenantItem
 from tenants.api.operations import Call, Operation, Outcome
 from tenants.api.preconditions import is_not_modified
-from tenants.api.queries import DocumentWriteQuery, PageQuery
+from tenants.api.queries import DocumentWriteQuery, PageQuery, TenantWriteQuery
+from tenants.errors import MALFORMED, Refused
 from tenants.times import to_rfc3339
 from tenants.writer import Receipt
 
@@ -30,7 +36,11 @@ async def get_tenant(call: Call) -> Outcome:
 
 async def put_tenant(call: Call) -> Outcome:
     """Replace or create a document."""
-    return written(await call.service.documents.put(call.actor, call.tenant, call.body, call.options))
+    plan = call.query.assume_plan
+    if plan is not None and not call.query.dry_run:
+        raise Refused(MALFORMED, "assume_plan is of use for a rehearsal: it needs dry_run=true")
+    options = replace(call.options, assumed_plan=plan)
+    return written(await call.service.documents.put(call.actor, call.tenant, call.body, options))
 
 
 async def patch_tenant(call: Call) -> Outcome:
@@ -45,11 +55,7 @@ async def delete_tenant(call: Call) -> Outcome:
 
 async def list_revisions(call: Call) -> Outcome:
     """Answer the revisions that are kept."""
-    history = await call.service.documents.revisions(call.actor, call.tenant)
-    items = [
-        Revision(revision=one.revision, at=to_rfc3339(one.at_ms), actor=one.actor, action=one.action) for one in history
-    ]
-    return Outcome(Page[Revision](items=items))
+    return Outcome(page_of(await call.service.documents.revisions(call.actor, call.tenant)))
 
 
 async def roll_back(call: Call) -> Outcome:
@@ -60,22 +66,36 @@ async def roll_back(call: Call) -> Outcome:
 
 def written(receipt: Receipt, *, has_tag: bool = True) -> Outcome:
     """The answer to a write of a document; a document that is gone has no tag."""
-    diff = [Difference(path=one.path, verb=one.verb, before=one.before, after=one.after) for one in receipt.differences]
-    body = DocumentWritten(
-        tenant=receipt.tenant,
-        revision=receipt.revision,
-        created=receipt.is_created,
-        changed=receipt.is_changed,
-        dry_run=receipt.is_dry_run,
-        durable=receipt.durable,
-        diff=diff if receipt.is_dry_run else None,
-    )
+    body = DocumentWritten(tenant=receipt.tenant, **what_was_done(receipt))
     is_new = receipt.is_created and not receipt.is_dry_run
     return Outcome(
         body,
         201 if is_new else 200,
         tag=receipt.revision if has_tag and receipt.revision else None,
         location=f"/v1/tenants/{receipt.tenant}" if is_new else None,
+    )
+
+
+def what_was_done(receipt: Receipt) -> dict[str, Any]:
+    """The fields that every write of a whole document answers."""
+    diff = [Difference(path=one.path, verb=one.verb, before=one.before, after=one.after) for one in receipt.differences]
+    return {
+        "revision": receipt.revision,
+        "created": receipt.is_created,
+        "changed": receipt.is_changed,
+        "dry_run": receipt.is_dry_run,
+        "durable": receipt.durable,
+        "diff": diff if receipt.is_dry_run else None,
+    }
+
+
+def page_of(history: Iterable[RevisionInfo]) -> Page[Revision]:
+    """Kept revisions as a page; there are never more."""
+    return Page[Revision](
+        items=[
+            Revision(revision=one.revision, at=to_rfc3339(one.at_ms), actor=one.actor, action=one.action)
+            for one in history
+        ]
     )
 
 
@@ -88,11 +108,11 @@ OPERATIONS = (
     ),
     Operation(
         "getTenant", "GET", _ONE, "Read a tenant's document; the ETag is its revision", get_tenant, "Tenants",
-        statuses=(200, 304), refusals=(404,),
+        content="document", statuses=(200, 304), refusals=(404,),
     ),
     Operation(
         "putTenant", "PUT", _ONE, "Make a tenant's document this one; operators create tenants so", put_tenant,
-        "Tenants", answer=DocumentWritten, body="document", query=DocumentWriteQuery, statuses=(200, 201),
+        "Tenants", answer=DocumentWritten, body="document", query=TenantWriteQuery, statuses=(200, 201),
         refusals=(403, 404, 409, 412, 422), is_write=True, is_conditional=True,
     ),
     Operation(

@@ -1,4 +1,8 @@
-"""Apply, in two passes: ask the server what each document would do, then write; nothing is claimed that is not done."""
+"""Apply, in two passes: ask the server what each document would do, then write; nothing is claimed that is not done.
+
+The plans go first, so that a tenant can be put on a new one in the same breath. They are told of as the tenant
+`@plans`, which none can be called.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from store.model import PLANS
 from tenants.commands.client import AdminClient, ApiRefused, Request
 from tenants.commands.failures import REFUSED, CommandFailed, FaultsFound
-from tenants.commands.files import Loaded
+from tenants.commands.files import Loaded, LoadedFiles, LoadedPlans
 from tenants.commands.writes import fleet_words, is_everywhere
 
 CREATE, CHANGE, LEAVE, DELETE, SPARE = "create", "change", "unchanged", "delete", "spare"
@@ -17,8 +22,11 @@ FAILED, NOT_TRIED, NOT_EVERYWHERE = "failed", "not tried", "not everywhere"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to be done with one tenant. `revision`: what it is at now (0: none). `note`: why it is spared."""
+class Step:
+    """What is to be done with one tenant, or the plans. `revision`: what it is at now (0: none).
+
+    `note`: why it is spared.
+    """
 
     tenant: str
     verb: str
@@ -28,13 +36,13 @@ class Plan:
     note: str = ""
 
     def shown(self) -> dict[str, Any]:
-        """The plan as data."""
+        """The step as data."""
         return {"tenant": self.tenant, "action": self.verb, "revision": self.revision, "diff": self.differences}
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of a plan."""
+    """What became of a step."""
 
     tenant: str
     verb: str
@@ -58,68 +66,80 @@ class Applied:
         return shown | {"error": self.note, "errors": list(self.details)} if not self.is_done else shown
 
 
-def plan_all(client: AdminClient, loaded: Sequence[Loaded], *, prune: bool) -> list[Plan]:
-    """Ask the server what every document would change; FaultsFound lists all that it refuses."""
-    plans: list[Plan] = []
+def rehearse_all(client: AdminClient, loaded: LoadedFiles, *, prune: bool) -> list[Step]:
+    """Ask the server what every document would change; FaultsFound lists all that it refuses.
+
+    `prune`: also delete every tenant that the files do not describe; plans go only when the files describe the others.
+    """
+    steps: list[Step] = []
     faults: list[str] = []
-    for one in loaded:
+    for one in (*((loaded.plans,) if loaded.plans else ()), *loaded.tenants):
         try:
-            plans.append(_plan(client, one))
+            steps.append(_rehearse(client, one, loaded.plans))
         except ApiRefused as error:
             faults.extend(f"{one.place}: {line}" for line in (error.faults or (error.message,)))
     if faults:
         raise FaultsFound(faults, "refused: ")
-    return [*plans, *(_prunes(client, loaded) if prune else ())]
+    return [*steps, *(_prunes(client, loaded.tenants) if prune else ())]
 
 
 def apply_all(
-    client: AdminClient, plans: Sequence[Plan], query: Mapping[str, str | None], extra_s: float
+    client: AdminClient, steps: Sequence[Step], query: Mapping[str, str | None], extra_s: float
 ) -> list[Applied]:
-    """Carry the plans out in order. After a refusal the others are tried too; without connection or store none is."""
+    """Carry the steps out in order. After a refusal the others are tried too; without connection or store none is."""
     results: list[Applied] = []
-    for index, plan in enumerate(plans):
+    for index, step in enumerate(steps):
         try:
-            results.append(_carry_out(client, plan, query, extra_s))
+            results.append(_carry_out(client, step, query, extra_s))
         except CommandFailed as error:
             is_refusal = isinstance(error, ApiRefused)
             note = error.message if is_refusal else f"{error.message}; it may have been written"
-            results.append(Applied(plan.tenant, FAILED, None, note, error.faults))
+            results.append(Applied(step.tenant, FAILED, None, note, error.faults))
             if not (is_refusal and error.exit_code == REFUSED):
-                results.extend(Applied(rest.tenant, NOT_TRIED, None) for rest in plans[index + 1 :])
+                results.extend(Applied(rest.tenant, NOT_TRIED, None) for rest in steps[index + 1 :])
                 break
     return results
 
 
-def _plan(client: AdminClient, one: Loaded) -> Plan:
+def _rehearse(client: AdminClient, one: Loaded | LoadedPlans, plans: LoadedPlans | None) -> Step:
     document = one.dumped()
-    answer = client.send(Request("PUT", ("tenants", one.tenant), {"dry_run": "true"}, document)).body
+    tenant, query = PLANS, {"dry_run": "true"}
+    if isinstance(one, Loaded):
+        tenant = one.tenant
+        if plans is not None and one.document.plan is not None:
+            query["assume_plan"] = one.document.plan  # it will be there: the plans go first
+    answer = client.send(Request("PUT", _path_of(tenant), query, document)).body
     verb = CREATE if answer["created"] else CHANGE if answer["changed"] else LEAVE
-    return Plan(one.tenant, verb, answer["revision"], document, answer["diff"])
+    return Step(tenant, verb, answer["revision"], document, answer["diff"])
 
 
-def _prunes(client: AdminClient, loaded: Sequence[Loaded]) -> list[Plan]:
+def _path_of(tenant: str) -> tuple[str, ...]:
+    return ("plans",) if tenant == PLANS else ("tenants", tenant)
+
+
+def _prunes(client: AdminClient, loaded: Sequence[Loaded]) -> list[Step]:
     described = {one.tenant for one in loaded}
     return [_prune(item) for item in client.pages(("tenants",)) if item["tenant"] not in described]
 
 
-def _prune(item: Mapping[str, Any]) -> Plan:
+def _prune(item: Mapping[str, Any]) -> Step:
     if item["document"] is None:
         # An export leaves it out, so files without it do not mean that it shall go; its history can bring it back.
-        return Plan(item["tenant"], SPARE, 0, None, note=f"cannot be read: {item['error']}")
-    return Plan(item["tenant"], DELETE, item["revision"], None)
+        return Step(item["tenant"], SPARE, 0, None, note=f"cannot be read: {item['error']}")
+    return Step(item["tenant"], DELETE, item["revision"], None)
 
 
-def _carry_out(client: AdminClient, plan: Plan, query: Mapping[str, str | None], extra_s: float) -> Applied:
-    path = ("tenants", plan.tenant)
-    if plan.verb == SPARE:
-        note = f"{plan.note}; it was not deleted: roll it back, or delete it by name"
-        return Applied(plan.tenant, FAILED, None, note)
-    if plan.verb == DELETE:
+def _carry_out(client: AdminClient, step: Step, query: Mapping[str, str | None], extra_s: float) -> Applied:
+    path = _path_of(step.tenant)
+    if step.verb == SPARE:
+        note = f"{step.note}; it was not deleted: roll it back, or delete it by name"
+        return Applied(step.tenant, FAILED, None, note)
+    if step.verb == DELETE:
         # Only what was listed is deleted: a tenant written since then is not what the files left out.
-        headers = {"If-Match": f'"{plan.revision}"'}
+        headers = {"If-Match": f'"{step.revision}"'}
         request = Request("DELETE", path, query, headers=headers, extra_s=extra_s)
     else:
-        request = Request("PUT", path, query, plan.document, extra_s=extra_s)
+        request = Request("PUT", path, query, step.document, extra_s=extra_s)
     answer = client.send(request).body
     fleet = {
         name: answer[name] for name in ("applied", "workers", "lagging", "refused", "wait_error") if name in answer
@@ -127,12 +147,12 @@ def _carry_out(client: AdminClient, plan: Plan, query: Mapping[str, str | None],
     if not is_everywhere(answer):
         reasons = tuple(f"{one['worker']}: {one['tenant']}: {one['reason']}" for one in answer.get("refused") or ())
         note = f"written as revision {answer['revision']}, {fleet_words(answer)}"
-        return Applied(plan.tenant, NOT_EVERYWHERE, answer["revision"], note, reasons, fleet)
-    return Applied(plan.tenant, _verb_of(plan, answer), answer["revision"], fleet_words(answer), fleet=fleet)
+        return Applied(step.tenant, NOT_EVERYWHERE, answer["revision"], note, reasons, fleet)
+    return Applied(step.tenant, _verb_of(step, answer), answer["revision"], fleet_words(answer), fleet=fleet)
 
 
-def _verb_of(plan: Plan, answer: Mapping[str, Any]) -> str:
-    if plan.verb == DELETE:
+def _verb_of(step: Step, answer: Mapping[str, Any]) -> str:
+    if step.verb == DELETE:
         return PRUNED
     if answer["created"]:
         return CREATED

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tenants.commands.apply import PRUNED, SPARE, Applied, Plan, apply_all, plan_all
+from store.model import PLANS
+from tenants.commands.apply import PRUNED, SPARE, Applied, Step, apply_all, rehearse_all
 from tenants.commands.client import AdminClient, ApiRefused, Request
 from tenants.commands.failures import CommandFailed, FaultsFound
 from tenants.commands.files import Files, MoreFiles, load_files
@@ -45,17 +46,19 @@ def validate(files: Files = None, more: MoreFiles = None, output: Output = None)
     loaded = load_files(files, more)
     shown = format_of(output)
     if shown is OutputFormat.TABLE:
-        rows = [(one.tenant, len(one.document.domains), len(one.document.routes), one.place) for one in loaded]
+        rows: list[tuple[object, ...]] = [(PLANS, None, None, loaded.plans.place)] if loaded.plans else []
+        rows += [(one.tenant, len(one.document.domains), len(one.document.routes), one.place) for one in loaded.tenants]
         show_table(("tenant", "domains", "routes", "where"), rows, "")
         return
-    show_data([{"tenant": one.tenant, "valid": True} for one in loaded], shown)
+    names = [*((PLANS,) if loaded.plans else ()), *(one.tenant for one in loaded.tenants)]
+    show_data([{"tenant": name, "valid": True} for name in names], shown)
 
 
 def diff(files: Files = None, more: MoreFiles = None, prune: Prune = False, output: Output = None) -> None:
     """Show what `apply` would change."""
     loaded = load_files(files, more)
     with open_client() as client:
-        show_plans(plan_all(client, loaded, prune=prune), format_of(output))
+        show_steps(rehearse_all(client, loaded, prune=prune), format_of(output))
 
 
 def apply(  # noqa: PLR0913 - a command's options are its parameters
@@ -67,30 +70,30 @@ def apply(  # noqa: PLR0913 - a command's options are its parameters
     prune: Prune = False,
     output: Output = None,
 ) -> None:
-    """Make tenants what the files say. All of it is checked before the first write."""
+    """Make tenants and plans what the files say. All of it is checked before the first write."""
     with _nothing_written():
         loaded = load_files(files, more)
     query, extra_s = wait_query(wait=wait, timeout=timeout)
     shown = format_of(output)
     with open_client() as client:
         with _nothing_written():
-            plans = plan_all(client, loaded, prune=prune)
+            steps = rehearse_all(client, loaded, prune=prune)
         if dry_run:
-            show_plans(plans, shown)
+            show_steps(steps, shown)
             return
-        results = apply_all(client, plans, query, extra_s)
+        results = apply_all(client, steps, query, extra_s)
     show_results(results, shown)
     missed = [one for one in results if not one.is_done]
     if missed:
         faults = [fault for one in missed for fault in one.faults()]
-        raise CommandFailed(f"{len(missed)} of {len(results)} tenants are not as the files say", faults)
+        raise CommandFailed(f"{len(missed)} of {len(results)} documents are not as the files say", faults)
 
 
 def export(
     tenants: Annotated[list[str] | None, typer.Argument(metavar="[TENANT]...", show_default=False)] = None,
     output: Output = None,
 ) -> None:
-    """Write tenants' documents for `apply`. All of them, unless some are named; exit 1 if any cannot be read."""
+    """Write documents for `apply`. The plans and all tenants', unless some are named; exit 1 if any cannot be read."""
     shown = format_of(output, OutputFormat.YAML)
     with open_client() as client:
         documents, missed = _read_named(client, tenants) if tenants else _read_all(client)
@@ -102,7 +105,7 @@ def export(
         note("there are no tenants")
     if missed:
         count = len(documents) + len(missed)
-        raise CommandFailed(f"{len(missed)} of {count} tenant{'s' * (count > 1)} could not be exported", missed)
+        raise CommandFailed(f"{len(missed)} of {count} document{'s' * (count > 1)} could not be exported", missed)
 
 
 @contextmanager
@@ -115,9 +118,22 @@ def _nothing_written() -> Iterator[None]:
 
 
 def _read_all(client: AdminClient) -> tuple[Documents, list[str]]:
+    documents, missed = _read_plans(client)
     items = list(client.pages(("tenants",)))
-    missed = [f"{item['tenant']}: cannot be read: {item['error']}" for item in items if item["document"] is None]
-    return [item["document"] for item in items if item["document"] is not None], missed
+    missed += [f"{item['tenant']}: cannot be read: {item['error']}" for item in items if item["document"] is None]
+    return documents + [item["document"] for item in items if item["document"] is not None], missed
+
+
+def _read_plans(client: AdminClient) -> tuple[Documents, list[str]]:
+    """The plans, first of all, if there are any and the token is one of those who may look at them."""
+    try:
+        return [client.send(Request("GET", ("plans",))).body], []
+    except ApiRefused as error:
+        if error.code == "record_unreadable":
+            return [], [f"{PLANS}: {error.message}"]
+        if error.code not in ("not_found", "forbidden"):
+            raise
+        return [], []
 
 
 def _read_named(client: AdminClient, tenants: list[str]) -> tuple[Documents, list[str]]:
@@ -133,14 +149,14 @@ def _read_named(client: AdminClient, tenants: list[str]) -> tuple[Documents, lis
     return documents, missed
 
 
-def show_plans(plans: list[Plan], output: OutputFormat) -> None:
+def show_steps(steps: list[Step], output: OutputFormat) -> None:
     """Show what would change, tenant by tenant."""
     if output is not OutputFormat.TABLE:
-        show_data([plan.shown() for plan in plans], output)
+        show_data([step.shown() for step in steps], output)
         return
-    for plan in plans:
-        write(f"{plan.tenant}: {plan.verb if plan.verb != SPARE else f'left as it is, for it {plan.note}'}")
-        for difference in plan.differences:
+    for step in steps:
+        write(f"{step.tenant}: {step.verb if step.verb != SPARE else f'left as it is, for it {step.note}'}")
+        for difference in step.differences:
             write(f"  {_difference(difference)}")
 
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from store.model import DocumentError, TenantDocument, dump_document, load_yaml_documents, parse_document
+from store.model import (
+    DocumentError,
+    Plans,
+    TenantDocument,
+    dump_document,
+    dump_plans,
+    load_yaml_documents,
+    missing_plan,
+    parse_document,
+    parse_plans,
+)
 from tenants.commands.failures import CommandFailed, FaultsFound, usage
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -24,7 +34,7 @@ MoreFiles = Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One document of a file, parsed; `raw` is how it was written, `place` says where."""
+    """One tenant's document of a file, parsed; `place` says where it was."""
 
     place: str
     document: TenantDocument
@@ -39,25 +49,46 @@ class Loaded:
         return dump_document(self.document)
 
 
-def load_files(files: Sequence[str] | None, more: Sequence[str] | None) -> list[Loaded]:
+@dataclass(frozen=True, slots=True)
+class LoadedPlans:
+    """The plans of a file, parsed; `place` says where they were."""
+
+    place: str
+    plans: Plans
+
+    def dumped(self) -> dict[str, Any]:
+        """The plans in their own spelling, without defaults."""
+        return dump_plans(self.plans)
+
+
+@dataclass(slots=True)
+class LoadedFiles:
+    """All that the files hold; `plans` is None when they say nothing of plans."""
+
+    tenants: list[Loaded] = field(default_factory=list)
+    plans: LoadedPlans | None = None
+
+
+def load_files(files: Sequence[str] | None, more: Sequence[str] | None) -> LoadedFiles:
     """Read and check every document of every file; FaultsFound lists all faults of all of them, none is skipped."""
     names = [*(files or ()), *(more or ())]
     if not names:
         raise usage("no file: say which with -f FILE")
     if len(set(names)) < len(names):
         raise usage("the same file is named twice")
-    loaded: list[Loaded] = []
+    loaded = LoadedFiles()
     faults: list[str] = []
     for name in names:
         for place, raw in _documents(name, faults):
             try:
-                loaded.append(Loaded(place, parse_document(raw)))
+                faults.extend(_take(loaded, place, raw))
             except DocumentError as error:
                 faults.extend(f"{place}: {fault}" for fault in error.faults)
-    faults.extend(_between(loaded))
+    faults.extend(_between(loaded.tenants))
+    faults.extend(_of_plans(loaded))
     if faults:
         raise FaultsFound(faults)
-    if not loaded:
+    if not loaded.tenants and loaded.plans is None:
         raise CommandFailed("there is no document in these files")
     return loaded
 
@@ -71,6 +102,21 @@ def load_raw(name: str) -> dict[str, Any]:
     if len(found) != 1 or not isinstance(found[0], dict):
         raise CommandFailed(f"{name} must hold one mapping")
     return found[0]
+
+
+def _take(loaded: LoadedFiles, place: str, raw: object) -> Iterator[str]:
+    """Add what is in one document; DocumentError when it breaks the rules. Gives what is wrong between two of plans."""
+    if not _is_of_plans(raw):
+        loaded.tenants.append(Loaded(place, parse_document(raw)))
+        return
+    plans = LoadedPlans(place, parse_plans(raw))
+    if loaded.plans is not None:
+        yield f"{place}: plans: described twice, also in {loaded.plans.place}"
+    loaded.plans = loaded.plans or plans
+
+
+def _is_of_plans(raw: object) -> bool:
+    return isinstance(raw, dict) and "plans" in raw and "tenant" not in raw
 
 
 def _documents(name: str, faults: list[str]) -> list[tuple[str, object]]:
@@ -110,6 +156,16 @@ def _place(shown: str, index: int, raw: object, count: int) -> str:
     if isinstance(tenant, str):
         return f"{shown}: {tenant}"
     return f"{shown}: document {index + 1}" if count > 1 else shown
+
+
+def _of_plans(loaded: LoadedFiles) -> Iterator[str]:
+    """Tenants on plans that are not among the files', where the files say which there shall be."""
+    if loaded.plans is None:
+        return
+    for one in loaded.tenants:
+        fault = missing_plan(one.document.plan, loaded.plans.plans)
+        if fault is not None:
+            yield f"{one.place}: {fault}"
 
 
 def _between(loaded: Iterable[Loaded]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +25,9 @@ Revision = Annotated[
     int,
     typer.Argument(metavar="REVISION", parser=_read_revision, help="The revision to go back to.", show_default=False),
 ]
+
+
+REVISION_COLUMNS = {"revision": "revision", "at": "at", "action": "action", "by": "actor"}
 
 
 def register(app: typer.Typer) -> None:
@@ -60,8 +64,7 @@ def nodes(output: Output = None) -> None:
 
 def history(tenant: Tenant, output: Output = None) -> None:
     """List a tenant's revisions, newest first."""
-    columns = {"revision": "revision", "at": "at", "action": "action", "by": "actor"}
-    show_pages(("tenants", tenant, "revisions"), columns, f"tenant {tenant} has no history", output)
+    show_pages(("tenants", tenant, "revisions"), REVISION_COLUMNS, f"tenant {tenant} has no history", output)
 
 
 def rollback(
@@ -72,7 +75,11 @@ def rollback(
     request = Request("POST", ("tenants", tenant, "rollback"), query, {"revision": revision}, extra_s=extra_s)
     with open_client() as client:
         answer = client.send(request).body
-    sentence = f"tenant {tenant} is as it was at revision {revision}"
+    report_rollback(answer, f"tenant {tenant} is as it was at revision {revision}", output)
+
+
+def report_rollback(answer: Mapping[str, Any], sentence: str, output: OutputFormat | None) -> None:
+    """Show what a rollback did; `sentence` says what is so now, and maybe was before."""
     report(answer, sentence if answer["changed"] else f"{sentence} already", output)
 
 

@@ -10,8 +10,8 @@ import typer
 from tenants.commands.client import AdminClient, ApiRefused, Request
 from tenants.commands.failures import CommandFailed, usage
 from tenants.commands.files import load_raw
-from tenants.commands.output import OutputFormat, show_data, show_table, to_yaml, write
-from tenants.commands.session import Output, Tenant, Yes, confirm, format_of, open_client
+from tenants.commands.output import OutputFormat, show_data, show_table
+from tenants.commands.session import Output, Tenant, Yes, confirm, format_of, open_client, show_document
 from tenants.commands.writes import Timeout, Wait, report, wait_query
 
 MAX_TRIES = 5
@@ -47,11 +47,7 @@ def get_route(tenant: Tenant, route: RouteName, output: Output = None) -> None:
     with open_client() as client:
         routes, _ = _read(client, tenant)
     found = _find(tenant, routes, route)
-    shown = format_of(output, OutputFormat.YAML)
-    if shown is OutputFormat.TABLE:
-        write(to_yaml(found))
-    else:
-        show_data(found, shown)
+    show_document(found, output)
 
 
 @app.command("create")

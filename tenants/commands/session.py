@@ -72,6 +72,12 @@ def show_pages(path: tuple[str, ...], columns: Columns, empty: str, output: Outp
     return items
 
 
+def show_document(document: object, output: OutputFormat | None) -> None:
+    """Show a document, or a part of one, as it is written in files: as YAML unless JSON is asked for."""
+    shown = format_of(output, OutputFormat.YAML)
+    show_data(document, OutputFormat.YAML if shown is OutputFormat.TABLE else shown)
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask a person at a terminal before something is deleted; a script has decided already."""
     if yes or not (os.isatty(0) and os.isatty(1)):

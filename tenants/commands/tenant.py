@@ -8,8 +8,8 @@ import typer
 
 from tenants.commands.client import Request
 from tenants.commands.files import load_raw
-from tenants.commands.output import OutputFormat, clean, note, show_data, to_yaml, write
-from tenants.commands.session import Columns, Output, Tenant, Yes, confirm, format_of, open_client, show_pages
+from tenants.commands.output import clean, note
+from tenants.commands.session import Columns, Output, Tenant, Yes, confirm, open_client, show_document, show_pages
 from tenants.commands.writes import Timeout, Wait, report, wait_query
 
 app = typer.Typer(help="Tenants: list, look at, create, delete.", no_args_is_help=True)
@@ -36,11 +36,7 @@ def get_tenant(tenant: Tenant, output: Output = None) -> None:
     """Show a tenant's document."""
     with open_client() as client:
         document = client.send(Request("GET", ("tenants", tenant))).body
-    shown = format_of(output, OutputFormat.YAML)
-    if shown is OutputFormat.TABLE:
-        write(to_yaml(document))
-    else:
-        show_data(document, shown)
+    show_document(document, output)
 
 
 @app.command("create")

@@ -78,6 +78,15 @@ async def test_a_tenant_of_a_plan_that_is_not_there_keeps_what_was_served_of_it(
         assert not edge.worker.tenancy.refused
 
 
+async def test_the_default_plan_may_be_missing_also_where_it_is_named(redis_url: str) -> None:
+    async with running_edge(redis_url) as edge, running_origin() as origin:
+        await put_plans(edge, gold=hourly(1))
+        await edge.put(document(origin.url, plan="default"))
+        assert await statuses(edge, 2) == [200, 200]
+        await put_plans(edge, default=hourly(1))
+        assert await statuses(edge, 2) == [200, 429]
+
+
 async def test_plans_that_cannot_be_used_change_nothing_and_are_told(redis_url: str) -> None:
     async with running_edge(redis_url) as edge, running_origin() as origin:
         await put_plans(edge, default=hourly(1))

@@ -9,8 +9,8 @@ import pytest
 from store.codec import DomainState, TenantRecord
 from store.model import TenantDocument, parse_document
 from tenants.actors import Actor
-from tenants.errors import Refused
-from tenants.ownership import reconcile, refuse_vouching, view, vouch
+from tenants.errors import FORBIDDEN, Refused
+from tenants.ownership import reconcile, refuse_another_plan, refuse_vouching, view, vouch
 
 OPERATOR, TENANT = Actor("operator", "o"), Actor("tenant", "t", "acme")
 NOW_MS, THEN_MS = 2000, 1000
@@ -22,6 +22,11 @@ VERIFIED_STATE = DomainState("a.test", "verified", "operator", THEN_MS)
 def parsed(domains: list[Any]) -> TenantDocument:
     """A document with these domains."""
     return parse_document({"tenant": "acme", "domains": domains})
+
+
+def on_plan(plan: str | None) -> TenantRecord:
+    """What was recorded of a tenant on this plan."""
+    return TenantRecord({"tenant": "acme", **({"plan": plan} if plan else {})})
 
 
 def record(domains: list[Any], *states: DomainState) -> TenantRecord:
@@ -93,3 +98,31 @@ def test_what_its_owner_is_told(state: DomainState, enabled: bool, shown: tuple[
     kept = TenantRecord({"tenant": "acme", "enabled": enabled, "domains": ["a.test"]}, {"a.test": state})
     told = view("acme", kept, state)
     assert (told.is_served, told.reason, told.next_step is not None) == shown
+
+
+@pytest.mark.parametrize(
+    ("actor", "before", "plan", "is_refused"),
+    [
+        (OPERATOR, None, "gold", False),
+        (OPERATOR, on_plan("gold"), None, False),
+        (OPERATOR, on_plan("gold"), "silver", False),
+        (TENANT, on_plan("gold"), "gold", False),
+        (TENANT, on_plan(None), None, False),
+        (TENANT, None, None, False),
+        (TENANT, on_plan(None), "gold", True),
+        (TENANT, on_plan("gold"), "silver", True),
+        (TENANT, on_plan("gold"), None, True),
+        (TENANT, on_plan(None), "default", True),
+        (TENANT, None, "gold", True),
+    ],
+)
+def test_who_may_put_a_tenant_on_which_plan(
+    actor: Actor, before: TenantRecord | None, plan: str | None, is_refused: bool
+) -> None:
+    document = parse_document({"tenant": "acme", **({"plan": plan} if plan else {})})
+    if not is_refused:
+        refuse_another_plan(actor, before, document)
+        return
+    with pytest.raises(Refused, match="only an operator's token may change a tenant's plan") as refused:
+        refuse_another_plan(actor, before, document)
+    assert refused.value.kind is FORBIDDEN

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from store.model import DocumentError, dump_plans, parse_document, parse_plans
+from store.model import DocumentError, Fault, dump_plans, missing_plan, parse_document, parse_plans
 
 RATE = {"rate": "10/s", "by": "key"}
 
@@ -66,3 +66,18 @@ def test_there_are_not_too_many() -> None:
 def test_a_tenant_names_its_plan() -> None:
     assert parse_document({"tenant": "acme", "plan": "gold"}).plan == "gold"
     assert parse_document({"tenant": "acme"}).plan is None
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (None, None),
+        ("gold-1", None),
+        ("default", None),  # whether or not there is one
+        (5, None),  # no name, which is a fault of its own
+        ("gold", "there is no plan 'gold'; did you mean 'gold-1'?"),
+        ("other", "there is no plan 'other'"),
+    ],
+)
+def test_a_plan_that_is_not_there_is_said_with_the_one_that_may_be_meant(plan: object, message: str | None) -> None:
+    assert missing_plan(plan, {"gold-1", "free"}) == (Fault("plan", message) if message else None)

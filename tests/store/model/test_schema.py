@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from store.model import DocumentError, document_json_schema, parse_document
+from store.model import DocumentError, document_json_schema, parse_document, parse_plans, plans_json_schema
 from tests.store.model.documents import FULL, document, holes, jwt, put, route, upstream, with_route, with_upstream
 
 SCHEMA = document_json_schema()
+PLANS_SCHEMA = plans_json_schema()  # it has all of the other's $defs
 
 _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),
@@ -29,7 +30,7 @@ _ASSERTIONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "const": lambda only, value: value == only,
     "anyOf": lambda choices, value: any(takes(choice, value) for choice in choices),
     "oneOf": lambda choices, value: sum(takes(choice, value) for choice in choices) == 1,
-    "$ref": lambda ref, value: takes(SCHEMA["$defs"][ref.removeprefix("#/$defs/")], value),
+    "$ref": lambda ref, value: takes(PLANS_SCHEMA["$defs"][ref.removeprefix("#/$defs/")], value),
     "required": lambda names, value: not isinstance(value, dict) or set(names) <= set(value),
     "items": lambda each, value: not isinstance(value, list) or all(takes(each, item) for item in value),
     "minItems": lambda least, value: not isinstance(value, list) or len(value) >= least,
@@ -175,3 +176,34 @@ def test_each_of_its_parts_is_used() -> None:
     used = set(re.findall(r'"#/\$defs/(\w+)"', json.dumps(SCHEMA)))
     assert used == set(SCHEMA["$defs"])
     assert takes(SCHEMA["$defs"]["Route"], route())
+
+
+def test_what_plans_are_made_of_is_what_documents_are_made_of() -> None:
+    assert PLANS_SCHEMA["$schema"] == SCHEMA["$schema"]
+    assert {name: PLANS_SCHEMA["$defs"][name] for name in SCHEMA["$defs"]} == SCHEMA["$defs"]
+    assert PLANS_SCHEMA["$defs"]["Plan"]["properties"]["limits"] == SCHEMA["properties"]["limits"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "is_taken"),
+    [
+        ({"plans": {}}, True),
+        ({"plans": {"default": {}, "gold": {"limits": {"a": {"quota": "5/day", "by": "key"}}}}}, True),
+        ({"plans": {"gold": {"limits": {"a": {"concurrent": 5, "by": {"header": "X-Team"}, "shadow": True}}}}}, True),
+        ({}, False),
+        ({"plans": None}, False),
+        ({"plans": []}, False),
+        ({"plans": {}, "tenant": "a"}, False),
+        ({"plans": {"-gold": {}}}, False),
+        ({"plans": {"gold": {"routes": []}}}, False),
+        ({"plans": {"gold": {"limits": {"a": {"rate": "1/s"}}}}}, False),
+        ({"plans": {f"p{n}": {} for n in range(101)}}, False),
+    ],
+)
+def test_plans_are_described_as_they_are_read(raw: dict[str, Any], is_taken: bool) -> None:
+    assert takes(PLANS_SCHEMA, raw) is is_taken
+    if is_taken:
+        parse_plans(raw)
+        return
+    with pytest.raises(DocumentError):
+        parse_plans(raw)

@@ -24,6 +24,8 @@ BODIES: dict[str, object] = {
     "addDomain": {"host": "taken-over.test"},
     "createKey": {"name": "taken over"},
     "createToken": {"name": "taken over", "kind": "operator"},
+    "putPlans": {"plans": {}},
+    "rollBackPlans": {"revision": 1},
 }
 
 
@@ -113,6 +115,26 @@ async def test_what_concerns_all_tenants_is_403_for_a_tenants_token(two_tenants:
     refused = await two_tenants.ask(operation.method, path_of(operation, "beta"), body, token=token)
     assert (refused.status, refused.body["code"]) == (403, "forbidden")
     assert (await two_tenants.get("/v1/tokens")).body == before
+
+
+async def test_the_plans_are_no_tenant_to_any_operation_and_nobody_has_a_token_or_key_of_theirs(
+    two_tenants: Plane,
+) -> None:
+    plane = two_tenants
+    assert (await plane.ask("PUT", "/v1/plans", {"plans": {"gold": {}}})).status == 201
+    head = await plane.catalog.head()
+    for operation in OF_A_TENANT:
+        for name in ("@plans", "%40plans"):
+            body = BODIES.get(operation.name)
+            refused = await plane.ask(operation.method, path_of(operation, name), body)
+            assert (refused.status, refused.body["detail"]) == (404, "there is no tenant '@plans'"), operation.name
+    refused = await plane.ask("POST", "/v1/tokens", {"name": "of the plans", "tenant": "@plans"})
+    assert (refused.status, refused.body["code"]) == (404, "not_found")
+    for cursor in ("", "?cursor=%40", "?cursor=@plan", "?limit=1"):
+        listed = (await plane.get(f"/v1/tenants{cursor}")).body["items"]
+        assert {item["tenant"] for item in listed} <= {"acme", "beta"}
+    assert await plane.catalog.head() == head
+    assert await plane.catalog.list_keys("@plans") == []
 
 
 async def test_the_list_shows_a_tenant_itself_alone(two_tenants: Plane) -> None:

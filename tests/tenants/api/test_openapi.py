@@ -12,7 +12,7 @@ import pytest
 from store.catalog import Catalog
 from store.client import connect
 from store.fleet import Fleet
-from store.model import parse_document
+from store.model import parse_document, parse_plans
 from tenants.api.app import OPERATIONS, build_app, describe, page
 from tenants.errors import KINDS
 from tenants.service import Service
@@ -96,6 +96,7 @@ async def test_the_answers_have_the_documented_fields(plane: Plane) -> None:
         "TokenCreated": (await plane.ask("POST", "/v1/tokens", {"name": "t", "tenant": "acme"})).body,
         "Nodes": (await plane.get("/v1/nodes")).body,
         "AuditEntry": (await plane.get("/v1/audit")).body["items"][0],
+        "PlansWritten": (await plane.ask("PUT", "/v1/plans?dry_run=true&wait=fleet", {"plans": {}})).body,
         "Revision": (await plane.get("/v1/tenants/acme/revisions")).body["items"][0],
         "TenantItem": (await plane.get("/v1/tenants")).body["items"][0],
         "Problem": (await plane.get("/v1/tenants/none")).body,
@@ -109,6 +110,16 @@ def test_the_documents_schema_describes_what_the_parser_takes() -> None:
     schema = describe()["components"]["schemas"]["TenantDocument"]
     taken = parse_document({"tenant": "acme", **document()})
     assert set(taken.model_dump(by_alias=True)) == set(schema["properties"])
+
+
+def test_the_plans_schema_shares_the_limits_with_the_documents() -> None:
+    schemas = describe()["components"]["schemas"]
+    limits = schemas["Plan"]["properties"]["limits"]
+    assert limits == schemas["TenantDocument"]["properties"]["limits"]
+    assert parse_plans(schemas["Plans"]["examples"][0])
+    taken = describe()["paths"]["/v1/plans"]["put"]["requestBody"]["content"]["application/json"]["schema"]
+    given = describe()["paths"]["/v1/plans"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert taken == given == {"$ref": "#/components/schemas/Plans"}
 
 
 class _Links(HTMLParser):

@@ -10,7 +10,7 @@ import yaml
 
 from store.fleet import WorkerReport
 from store.model import load_yaml_documents
-from tenants.commands.apply import Applied, apply_all, plan_all
+from tenants.commands.apply import Applied, apply_all, rehearse_all
 from tenants.commands.client import AdminClient, Request
 from tenants.commands.files import load_files
 from tests.tenants.plane import OPERATOR, Plane, document
@@ -204,7 +204,7 @@ async def test_an_export_holds_all_that_can_be_read_and_names_what_cannot(
     ended = await portico("export", "--output", output)
     assert ended.status == 1
     assert ended.lines == [
-        "portico: 2 of 4 tenants could not be exported",
+        "portico: 2 of 4 documents could not be exported",
         "  broken: cannot be read: the bytes are not a record",
         "  worse: cannot be read: the bytes are not a record",
     ]
@@ -220,7 +220,7 @@ async def test_of_tenants_named_those_that_cannot_be_exported_are_named_and_the_
     ended = await portico("export", "beta", "nobody", "acme")
     assert (ended.status, [raw["tenant"] for raw in load_yaml_documents(ended.out)]) == (1, ["acme"])
     first, beta, nobody = ended.lines
-    assert first == "portico: 2 of 3 tenants could not be exported"
+    assert first == "portico: 2 of 3 documents could not be exported"
     assert "beta" in beta
     assert "cannot be read: the bytes are not a record" in beta
     assert nobody == "  nobody: there is no tenant 'nobody'"
@@ -297,10 +297,10 @@ async def test_between_the_check_and_the_write_others_may_write_and_each_tenant_
 
     def check_then_apply(others: list[Request]) -> list[Applied]:
         with AdminClient(plane.url, OPERATOR) as client:
-            plans = plan_all(client, load_files([str(path)], None), prune=True)
+            steps = rehearse_all(client, load_files([str(path)], None), prune=True)
             for request in others:
                 client.send(request)
-            return apply_all(client, plans, {}, 0.0)
+            return apply_all(client, steps, {}, 0.0)
 
     others = [
         Request("PUT", ("tenants", "thief"), body={"domains": ["b.test"]}),
@@ -322,9 +322,9 @@ async def test_when_the_connection_is_lost_the_rest_is_not_tried_and_nothing_is_
 ) -> None:
     def check_then_apply() -> list[Applied]:
         with AdminClient(plane.url, OPERATOR) as client:
-            plans = plan_all(client, load_files([good], None), prune=False)
+            steps = rehearse_all(client, load_files([good], None), prune=False)
         with AdminClient("http://127.0.0.1:1", OPERATOR) as nobody:
-            return apply_all(nobody, plans, {}, 0.0)
+            return apply_all(nobody, steps, {}, 0.0)
 
     results = await asyncio.to_thread(check_then_apply)
     assert [(one.tenant, one.verb) for one in results] == [("acme", "failed"), ("beta", "not tried")]
