@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import sys
+from pathlib import Path
 from typing import Any
 
 from store.catalog import Change
 from store.codec import TenantRecord
 from store.model import PLANS
+from tests.fakes.dev import shell
 from tests.fakes.edges import RunningEdge, running_edge
 from tests.fakes.origins import running_origin
+from tests.fakes.source import ROOT
+from tests.tenants.plane import OPERATOR, running_plane
 
 
 async def put_plans(edge: RunningEdge, **plans: dict[str, Any]) -> None:
@@ -104,3 +111,21 @@ async def test_plans_are_no_tenant(redis_url: str) -> None:
         await put_plans(edge, default=hourly(1))
         assert (await edge.catalog.tenants()).items == []
         assert (await edge.catalog.get(PLANS)) is not None
+
+
+async def test_the_example_of_the_control_planes_readme_works_as_written(redis_url: str, tmp_path: Path) -> None:
+    section = (ROOT / "tenants" / "README.md").read_text().partition("## Plans\n")[2]
+    [files] = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    [script] = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    expected = re.findall(r"^curl .* # (\d{3})\b", script, re.MULTILINE)
+    (tmp_path / "portico").write_text(f'#!/bin/sh\nexec {sys.executable} -m tenants "$@"\n')
+    (tmp_path / "portico").chmod(0o755)
+    async with running_edge(redis_url) as edge, running_origin() as origin, running_plane(redis_url) as plane:
+        (tmp_path / "plans.yaml").write_text(files.replace("127.0.0.1:9000", origin.url.removeprefix("http://")))
+        typed = 'PATH="$PWD:$PATH"\n' + script.replace("127.0.0.1:8080", f"127.0.0.1:{edge.port}")
+        env = {"PORTICO_ADMIN_URL": plane.url, "PORTICO_TOKEN": OPERATOR}
+        said = await asyncio.to_thread(shell, typed, tmp_path, **env)
+    assert re.search(r"^@plans +created .*applied by 1 of 1 workers$", said, re.MULTILINE)
+    assert re.findall(r"^HTTP/1\.1 (\d{3}) ", said, re.MULTILINE) == expected
+    assert expected == ["200", "200", "200", "429"]
+    assert '"@trial";q=1;w=3600' in said
