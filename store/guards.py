@@ -98,7 +98,7 @@ class Guards:
 
     def enter_at_once(self, tenant: str, place: Place) -> Entry | None:
         """Take a place that is kept here, or be refused as a moment ago; None where Redis has to be asked."""
-        room = self._rooms.get(keys.limit(tenant, place.name, place.key))
+        room = self._rooms.get(keys.places(tenant, place.name, place.key))
         if room is None:
             return None
         room.most = place.most
@@ -111,7 +111,7 @@ class Guards:
         entry = self.enter_at_once(tenant, place)
         if entry is not None:
             return entry
-        name = keys.limit(tenant, place.name, place.key)
+        name = keys.places(tenant, place.name, place.key)
         room = self._rooms.get(name)
         if room is None:
             room = self._rooms[name] = Room(name, place.most)
@@ -130,7 +130,7 @@ class Guards:
 
     def leave(self, tenant: str, place: Place) -> None:
         """Give a place back; it is kept for a moment."""
-        room = self._rooms.get(keys.limit(tenant, place.name, place.key))
+        room = self._rooms.get(keys.places(tenant, place.name, place.key))
         if room is not None and room.running:
             self._left(room)
 

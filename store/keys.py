@@ -95,16 +95,33 @@ def ack_channel() -> str:
     return "{fleet}:ack"
 
 
+def limits(tenant: str) -> str:
+    """What the keys of all counts of a tenant begin with; of itself the name of none."""
+    return f"{{rl:{tenant}}}"
+
+
 def limit(tenant: str, name: str, key: str) -> str:
-    """String: the theoretical arrival time of one limit of one caller, in µs; one slot per tenant.
+    """String: how a rate or a quota of one caller stands (lua/take.lua); one slot per tenant.
 
     `key` is what a client sent (an address, a header): a long or odd one is replaced by its digest.
     """
-    if len(key) > MAX_LIMIT_KEY_CHARS or not key.isascii():
-        key = "#" + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return f"{{rl:{tenant}}}:{name}:{key}"
+    return f"{limits(tenant)}:{name}:{_plain(key)}"
+
+
+def places(tenant: str, name: str, key: str) -> str:
+    """Hash: worker -> how many requests it has under way (lua/enter.lua); a key of its own.
+
+    What is under way outlives a change of the limit's kind, and must not be in the way of a rate of the same name.
+    """
+    return f"{limits(tenant)}/{name}:{_plain(key)}"
 
 
 def done(write_id: str) -> str:
     """String, expiring: the outcome of a write, so that sending it twice does it once."""
     return f"{{cfg}}:done:{write_id}"
+
+
+def _plain(key: str) -> str:
+    if len(key) <= MAX_LIMIT_KEY_CHARS and key.isascii():
+        return key
+    return "#" + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

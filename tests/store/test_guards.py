@@ -11,8 +11,10 @@ import pytest
 
 from store import guards, keys
 from store.client import Client, connect
+from store.decisions import Take
 from store.embedded import RedisProcess
 from store.guards import LIFE_S, Guards, Place
+from store.limiter import Limiter
 from tests.fakes.waiting import until
 
 THREE = Place("busy", "k", 3)
@@ -38,7 +40,7 @@ def leave(guards: Guards, times: int, place: Place = THREE) -> None:
 
 
 async def counted(client: Client, place: Place = THREE) -> dict[bytes, int]:
-    found = await client.ask("HGETALL", keys.limit("acme", place.name, place.key))
+    found = await client.ask("HGETALL", keys.places("acme", place.name, place.key))
     pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
     return {worker: int(value.split()[0]) for worker, value in pairs}
 
@@ -192,3 +194,16 @@ async def test_what_was_admitted_without_redis_is_counted_when_it_is_back(own_re
         await asyncio.to_thread(own_redis.start)
         await until_counted(client, {b"n/0/1": 3})
         assert await enter(one, 1) == [False]
+
+
+async def test_a_limit_that_becomes_one_of_another_kind_is_counted_anew_and_by_redis(redis_url: str) -> None:
+    rate = Take("busy", "k", 5, 60, 5)
+    async with some_guards(redis_url) as one, connect(redis_url, "data") as link:
+        limiter = Limiter(link, lambda: 1)
+        first = await limiter.take("acme", [rate])
+        entry = await one.enter("acme", THREE)
+        assert (first.source, entry.source, entry.left) == ("store", "store", 2)
+        # the request that is under way is counted on while the limit is a rate again, and neither takes from the other
+        again = await limiter.take("acme", [rate])
+        assert (again.source, again.states[0].remaining) == ("store", 3)
+        await limiter.aclose()
