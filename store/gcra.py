@@ -84,6 +84,10 @@ class Pace:
         """Return how many takes of cost 1 could follow at once."""
         return max(0, self._free(state) // self.unit)
 
+    def owed(self, state: Ahead) -> int:
+        """Return how many takes of cost 1, rounded up, it is beyond its slack: what was spent without Redis."""
+        return max(0, -(self._free(state) // self.unit))
+
     def wait_us(self, state: Ahead) -> int:
         """Return in how many µs, rounded up, one more take would be admitted; 0: now."""
         us, part = self.stepped(state)

@@ -105,7 +105,7 @@ def limit(tenant: str, name: str, key: str) -> str:
 
     `key` is what a client sent (an address, a header): a long or odd one is replaced by its digest.
     """
-    return f"{limits(tenant)}:{name}:{_plain(key)}"
+    return f"{limits(tenant)}:{name}:{plain(key)}"
 
 
 def places(tenant: str, name: str, key: str) -> str:
@@ -113,15 +113,16 @@ def places(tenant: str, name: str, key: str) -> str:
 
     What is under way outlives a change of the limit's kind, and must not be in the way of a rate of the same name.
     """
-    return f"{limits(tenant)}/{name}:{_plain(key)}"
+    return f"{limits(tenant)}/{name}:{plain(key)}"
+
+
+def plain(key: str) -> str:
+    """Give what stands for a caller's key in the name of a count."""
+    if len(key) <= MAX_LIMIT_KEY_CHARS and key.isascii():
+        return key
+    return "#" + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def done(write_id: str) -> str:
     """String, expiring: the outcome of a write, so that sending it twice does it once."""
     return f"{{cfg}}:done:{write_id}"
-
-
-def _plain(key: str) -> str:
-    if len(key) <= MAX_LIMIT_KEY_CHARS and key.isascii():
-        return key
-    return "#" + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

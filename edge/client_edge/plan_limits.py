@@ -6,10 +6,7 @@ from collections.abc import Iterator
 
 from edge.client_edge.limits import NamedLimit
 from store.errors import StoreError
-from store.model import DEFAULT_PLAN, Plans
-
-PREFIX = "@"
-"""Before the name of a plan's limit, so that it is none of the tenant's own."""
+from store.model import DEFAULT_PLAN, PLAN_MARK, Plans
 
 
 class PlanLimits:
@@ -35,4 +32,4 @@ class PlanLimits:
 
     def _named(self, plan: str) -> Iterator[NamedLimit]:
         for name, limit in self._plans.get(plan, {}).items():
-            yield NamedLimit(f"{PREFIX}{name}", limit)
+            yield NamedLimit(f"{PLAN_MARK}{name}", limit)

@@ -7,7 +7,7 @@ from store.model.faults import DocumentError, Fault, did_you_mean
 from store.model.hosts import is_mask, mask_matches, normalise_host, parent_masks
 from store.model.limits import By, ConcurrentLimit, Cost, Limit, QuotaLimit, RateLimit
 from store.model.paths import PathKind, PathPattern, Segment, SegmentKind
-from store.model.plans import DEFAULT_PLAN, PLANS, Plans, dump_plans, missing_plan, parse_plans
+from store.model.plans import DEFAULT_PLAN, PLAN_MARK, PLANS, Plans, dump_plans, missing_plan, parse_plans
 from store.model.routes import HeaderOps, HeaderRules, Match, RequestHeaderOps, Route, RouteRewrite, SplitShare
 from store.model.schema import document_json_schema, plans_json_schema
 from store.model.tenant import Domain, TenantDocument
@@ -17,6 +17,7 @@ from store.model.upstreams import Balance, HealthCheck, Retry, Target, Upstream
 __all__ = [
     "DEFAULT_PLAN",
     "PLANS",
+    "PLAN_MARK",
     "ApiKeyAuth",
     "AuthMethod",
     "Balance",

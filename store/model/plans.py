@@ -22,6 +22,8 @@ from store.model.parts import NAME_FORM, Name
 PLANS = "@plans"
 """What stands for a tenant's name where plans are kept: no tenant is called so."""
 DEFAULT_PLAN = "default"
+PLAN_MARK = "@"
+"""Before the name of a plan's limit where it is counted and told, so that it is none of the tenant's own."""
 MAX_PLANS = 100
 
 Plans = Mapping[str, Mapping[str, Limit]]

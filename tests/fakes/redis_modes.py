@@ -1,4 +1,4 @@
-"""Redis processes of other modes than one plain server: a Sentinel, and a cluster of one node."""
+"""Redis processes of other modes than one plain server: a Sentinel, and a cluster of one node or two."""
 
 from __future__ import annotations
 
@@ -81,23 +81,43 @@ class ReplicaProcess(RedisProcess):
         return self.start()
 
 
+ALL_SLOTS = range(16384)
+
+
 class ClusterProcess(RedisProcess):
-    """A Redis Cluster of one node that holds every slot."""
+    """A Redis Cluster of one node that holds every slot; with `slots`, a node of a cluster that `meet` makes."""
+
+    def __init__(self, data_dir: Path, slots: range = ALL_SLOTS) -> None:
+        super().__init__(data_dir)
+        self._slots = slots
 
     def start(self) -> ClusterProcess:
-        """Start it and wait until the cluster says that it is well."""
+        """Start it and wait until the cluster says that it is well, if this is all of it."""
         super().start()
         try:
-            self._take_all_slots()
+            self._take_slots()
+            if self._slots == ALL_SLOTS:
+                self.wait_until_well()
         except BaseException:
             self.close()
             raise
         return self
 
-    def _take_all_slots(self) -> None:
+    def meet(self, other: ClusterProcess) -> None:
+        """Make one cluster of this node and another, which has the rest of the slots."""
         with redis.Redis.from_url(self.url) as raw:
-            raw.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
+            raw.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
+        for node in (self, other):
+            node.wait_until_well()
+
+    def wait_until_well(self) -> None:
+        """Return when this node says that all slots are served."""
+        with redis.Redis.from_url(self.url) as raw:
             wait_until(lambda: b"cluster_state:ok" in raw.execute_command("CLUSTER", "INFO"))
+
+    def _take_slots(self) -> None:
+        with redis.Redis.from_url(self.url) as raw:
+            raw.execute_command("CLUSTER", "ADDSLOTS", *self._slots)
 
     def __enter__(self) -> ClusterProcess:
         return self.start()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 import redis
 
+from store import keys
 from store.catalog import Catalog, Change
-from store.client import connect
+from store.client import Client, connect
 from store.codec import TenantRecord
+from store.counts import Counts, Wanted
 from store.decisions import Take
 from store.errors import StoreRefused
 from store.feed import Feed
 from store.fleet import Fleet, WorkerReport
 from store.limiter import Limiter
+from store.scripts import script
 
 EDGE_COMMANDS = [
     *["+ping", "+evalsha", "+eval", "+subscribe", "+publish", "+time"],
@@ -34,6 +37,8 @@ EDGE_COMMANDS = [
 ]
 EDGE_KEYS = ["{cfg}:*", "used:{cfg}:*", "{fleet}:*", "{rl:*"]  # Redis 7 can say %R~{cfg}:* and allow no write there
 EDGE_CHANNELS = ["{cfg}:tick", "{fleet}:ack"]
+COUNT_COMMANDS = ["+ping", "+evalsha", "+eval", "+scan", "+type", "+pttl", "+get", "+hvals", "+time"]
+COUNT_KEYS = ["{rl:*"]  # of these it reads alone: Redis 7 can say %R~{rl:*
 FORBIDDEN = [["FLUSHALL"], ["KEYS", "*"], ["CONFIG", "GET", "*"], ["GET", "other"], ["PUBLISH", "other", "x"]]
 
 
@@ -80,3 +85,17 @@ async def test_an_edge_can_neither_look_around_nor_destroy_nor_commit(edge_url: 
         with pytest.raises(StoreRefused):
             await Catalog(client).commit(Change("acme", TenantRecord({"tenant": "acme"})), 0)
         assert (await Catalog(client).head()).revision == 0
+
+
+async def test_a_control_plane_can_look_at_limits_with_these_permissions_and_count_nothing(
+    redis_url: str, client: Client
+) -> None:
+    await client.run(script("charge"), [keys.limit("acme", "a", "k")], [1000, 0, 9000, 0, 1, 4_000_000], is_write=True)
+    with redis.Redis.from_url(redis_url) as raw:
+        rules = [*COUNT_COMMANDS, *(f"~{key}" for key in COUNT_KEYS)]
+        raw.execute_command("ACL", "SETUSER", "looking", "reset", "on", ">pw", *rules)
+    async with connect(redis_url.replace("127.", "looking:pw@127."), "control") as looking:
+        for wanted in (Wanted(), Wanted("a", "k")):
+            assert [each.key for each in (await Counts(looking).find("acme", wanted, None, 10)).items] == ["k"]
+        with pytest.raises(StoreRefused, match="permission"):
+            await looking.ask("DEL", keys.limit("acme", "a", "k"), is_write=True)
