@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 
 from edge.addresses import subscriber_of
@@ -13,6 +14,7 @@ KeyOf = Callable[[ProxyContext], str]
 CostOf = Callable[[ProxyContext], int]
 MAX_PLAIN_VALUE = 64
 MAX_COST_DIGITS = 12
+_MAY_BE_SECRET = re.compile("auth|cookie|credential|key|pass|secret|session|signature|token", re.IGNORECASE)
 
 
 def common_key(by: By, route: str) -> str | None:
@@ -29,7 +31,8 @@ def key_of(by: By, route: str) -> KeyOf:
         return lambda ctx: address_key(ctx.request.remote or "")
     if by.kind == "header":
         header = by.header or ""
-        return lambda ctx: value_key(ctx.request.in_req.headers.get(header, ""))
+        key = _hidden if _MAY_BE_SECRET.search(header) else value_key
+        return lambda ctx: key(ctx.request.in_req.headers.get(header, ""))
     if by.kind == "claim":
         claim = by.claim or ""
         return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.claim(claim) or "")
@@ -50,6 +53,15 @@ def value_key(value: str) -> str:
     """Make any value fit to be part of a key: short plain ones as they are, others by their hash."""
     if len(value) <= MAX_PLAIN_VALUE and value.isascii() and value.isprintable():
         return value
+    return _digest(value)
+
+
+def _hidden(value: str) -> str:
+    """Count by what may be a credential, and keep it neither in Redis nor for who looks at counts."""
+    return _digest(value) if value else ""
+
+
+def _digest(value: str) -> str:
     return hashlib.blake2b(value.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import pytest
+from multidict import CIMultiDict
 
 from edge.client_edge.limit_fields import place_state, policy_of, state_field
-from edge.client_edge.limit_keys import address_key, value_key
+from edge.client_edge.limit_keys import address_key, key_of, value_key
+from edge.context import ProxyContext, ProxyRequest
 from store.decisions import LimitState
-from store.model import ConcurrentLimit, QuotaLimit, RateLimit
+from store.model import By, ConcurrentLimit, QuotaLimit, RateLimit
+from tests.fakes.requests import incoming
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,19 @@ def test_a_value_of_any_kind_gives_a_short_plain_key(value: str) -> None:
 
 def test_a_short_plain_value_is_its_own_key() -> None:
     assert value_key("team-7") == "team-7"
+
+
+@pytest.mark.parametrize(
+    ("header", "is_told"),
+    [("X-Team", True), ("X-Api-Key", False), ("authorization", False), ("COOKIE", False), ("X-Session-Id", False)],
+)
+def test_what_may_be_a_credential_is_counted_by_its_digest(header: str, is_told: bool) -> None:
+    request = incoming(headers=[("Host", "shop.test"), (header, "opensesame"), ("X-Other", "x")])
+    of = key_of(By(kind="header", header=header), "r")
+    ctx = ProxyContext().copy_for(ProxyRequest(request, "/", "", CIMultiDict(request.headers)))
+    assert (of(ctx) == "opensesame") == is_told
+    assert of(ctx) != key_of(By(kind="header", header="X-Other"), "r")(ctx)
+    assert key_of(By(kind="header", header="X-None-Token"), "r")(ctx) == ""
 
 
 def test_the_policy_names_each_limit_its_quota_and_window() -> None:
