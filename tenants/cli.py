@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from tenants.commands import config, domain, fleet, passwords, plans, processes, route, secrets, tenant
+from tenants.commands import config, domain, fleet, limits, passwords, plans, processes, route, secrets, tenant
 from tenants.commands.failures import REFUSED, USAGE, CommandFailed
 from tenants.commands.output import OutputFormat, clean
 from tenants.commands.session import Root, set_root
@@ -31,6 +31,7 @@ app = typer.Typer(
 processes.register(app)
 config.register(app)
 fleet.register(app)
+limits.register(app)
 passwords.register(app)
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(domain.app, name="domain")

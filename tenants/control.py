@@ -19,6 +19,7 @@ from aiohttp import web
 
 from store.catalog import Catalog
 from store.client import connect
+from store.counts import Counts
 from store.errors import StoreError
 from store.fleet import Fleet
 from store.pulse import keep_pulse
@@ -73,7 +74,7 @@ async def serve(settings: Settings) -> AsyncIterator[str]:
             raise StartFailed(f"cannot use the store: {error}") from error
         pulse = asyncio.create_task(keep_pulse(client))
         stack.callback(pulse.cancel)
-        service = Service(catalog, Fleet(client), settings.bootstrap_token or None)
+        service = Service(catalog, Fleet(client), Counts(client), settings.bootstrap_token or None)
         runner = web.AppRunner(build_app(service), access_log=log, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

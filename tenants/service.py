@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from store.catalog import Catalog
+from store.counts import Counts
 from store.fleet import Fleet
 from store.secrets import is_expired
 from tenants.audit import Audit
@@ -17,6 +18,7 @@ from tenants.documents import Documents
 from tenants.domains import Domains
 from tenants.fleet import FleetView
 from tenants.keys import Keys
+from tenants.limits import Limits
 from tenants.plans import Plans
 from tenants.tokens import Tokens
 from tenants.writer import Writer
@@ -37,6 +39,7 @@ class Service:
         self,
         catalog: Catalog,
         fleet: Fleet,
+        counts: Counts,
         bootstrap_token: str | None = None,
         now_ms: Callable[[], int] = unix_ms,
     ) -> None:
@@ -46,6 +49,7 @@ class Service:
         self.documents = Documents(catalog, writer, self.tokens, self.plans)
         self.domains = Domains(writer, now_ms)
         self.keys = Keys(catalog, now_ms)
+        self.limits = Limits(catalog, counts)
         self.fleet = FleetView(catalog, fleet)
         self.audit = Audit(catalog)
         self._now_ms = now_ms

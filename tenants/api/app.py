@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tenants.api import domains, fleet, keys, plans, tenants
+from tenants.api import domains, fleet, keys, limits, plans, tenants
 from tenants.api.bodies import MAX_BODY_BYTES
 from tenants.api.docs import render_docs
 from tenants.api.endpoint import Endpoint, set_fixed_headers
@@ -44,6 +44,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *domains.OPERATIONS,
     *keys.OPERATIONS,
     *plans.OPERATIONS,
+    *limits.OPERATIONS,
     *fleet.OPERATIONS,
     Operation(
         "getOpenapi", "GET", "/v1/openapi.json", "This API, described (OpenAPI 3.1)", get_openapi, "About",

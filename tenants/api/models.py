@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 Item = TypeVar("Item")
+LimitKind = Literal["rate", "quota", "concurrent"]
 
 
 class Taken(BaseModel):
@@ -255,6 +256,40 @@ class Nodes(Given):
     revision: int
     epoch: str
     workers: list[Worker]
+
+
+class LimitInForce(Given):
+    """A limit of the tenant's document or, with a name that begins with `@`, of its plan."""
+
+    name: str
+    kind: LimitKind
+    most: int = Field(description="A rate's burst, a quota, or how many requests may be under way at once.")
+    declared: dict[str, Any] = Field(description="The limit as documents write it.")
+
+
+class LimitCount(Given):
+    """What one limit counts of one caller now, units included that workers hold for the next moment."""
+
+    name: str
+    key: str = Field(description="Whose count it is, by what the limit says; a digest of what is long or a secret.")
+    kind: LimitKind
+    used: int | None = Field(description="Null for a rate that is not in force: its count alone does not tell.")
+    most: int | None = Field(description="Null where the limit is not in force.")
+    left: int | None = Field(description="Null where the limit is not in force.")
+    owed: int = Field(description="What was spent beyond the limit while the store was away, and is to be made good.")
+    back_in_s: float | None = Field(
+        description="In how many seconds all of it is there again: of a quota, when its window ends."
+    )
+    workers: int | None = Field(description="On how many workers requests are under way, of limits of those at once.")
+    shadow: bool = Field(description="Whether the limit is only counted, and refuses nobody.")
+    in_force: bool = Field(description="False for what is left of a limit that was removed, or is of another kind now.")
+
+
+class LimitCounts(Page[LimitCount]):
+    """Some counts of a tenant, most used first. A page may hold few or none and not be the last: see `cursor`."""
+
+    at: str = Field(description="When this was so, by the store's clock.")
+    limits: list[LimitInForce] = Field(description="The limits in force, whether anybody is counted by them or not.")
 
 
 class AuditEntry(Given):

@@ -43,6 +43,15 @@ class PageQuery(Query):
     limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE, description="At most so many items.")
 
 
+class LimitsQuery(PageQuery):
+    """Which counts to look at."""
+
+    name: str | None = Field(None, max_length=64, description="Only what is counted by the limit of this name.")
+    key: str | None = Field(
+        None, max_length=1024, description="Only what is counted of this caller: the `key` of an item."
+    )
+
+
 class WriteQuery(Query):
     """How long to wait for the fleet, if at all."""
 

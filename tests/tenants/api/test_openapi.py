@@ -11,6 +11,7 @@ import pytest
 
 from store.catalog import Catalog
 from store.client import connect
+from store.counts import Counts
 from store.fleet import Fleet
 from store.model import parse_document, parse_plans
 from tenants.api.app import OPERATIONS, build_app, describe, page
@@ -21,7 +22,7 @@ from tests.tenants.plane import Plane, document
 
 async def test_every_route_is_documented_and_every_documented_operation_is_routed() -> None:
     async with connect("redis://127.0.0.1:1", "control") as client:
-        app = build_app(Service(Catalog(client), Fleet(client)))
+        app = build_app(Service(Catalog(client), Fleet(client), Counts(client)))
     routed = {
         (route.method, route.resource.canonical)
         for route in app.router.routes()
