@@ -12,6 +12,7 @@
     └── BadRedisUrl                   the URL in the settings cannot be used
 
     CodecError                        in store/codec.py: bytes that are no record, or a record too large
+    SealBroken                        in store/sealing.py: it was not sealed here, or for something else
     RedisBinaryError, RedisStartError in store/embedded.py: the private Redis of `portico dev`
     DocumentError (a ValueError)      in store/model/faults.py: a tenant's document that breaks the rules
 

@@ -2,12 +2,12 @@
 
 The part in braces is the hash tag: on a Redis Cluster everything with the same tag lives in one slot, so
 that one script may touch all of it. Configuration is one slot, the fleet's reports another, and each
-tenant's limits are one of their own.
+tenant's limits and each tenant's sessions are one of their own.
 """
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 
 MAX_LIMIT_KEY_CHARS = 64
 
@@ -123,6 +123,29 @@ def plain(key: str) -> str:
     return "#" + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+def session(tenant: str, session_id: str) -> str:
+    """String, expiring: a sealed session. Its id is the browser's secret: only its digest is ever here."""
+    return f"{{sess:{tenant}}}:s:{_digest(session_id)}"
+
+
+def session_mark(tenant: str, subject: str | None = None) -> str:
+    """String, expiring: a random name, made when the sessions of a tenant, or of one subject, were revoked last."""
+    if subject is None:
+        return f"{{sess:{tenant}}}:revoked"
+    digest = blake2b(subject.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return f"{{sess:{tenant}}}:revoked:{digest}"
+
+
+def login(tenant: str, state: str) -> str:
+    """String, expiring: that a login was answered, so that none is answered twice."""
+    return f"{{sess:{tenant}}}:login:{_digest(state)}"
+
+
 def done(write_id: str) -> str:
     """String, expiring: the outcome of a write, so that sending it twice does it once."""
     return f"{{cfg}}:done:{write_id}"
+
+
+def _digest(secret: str) -> str:
+    """What stands for a secret of a browser's where others can read it; of the secret nothing can be learnt from it."""
+    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -6,20 +6,25 @@ which may be a secret.
 
 from __future__ import annotations
 
+import binascii
 import os
 import re
 import socket
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from urllib.parse import urlsplit
 
+from store.model.services import check_service_url
 from store.model.units import parse_duration_s, parse_size_bytes
 
 Network = IPv4Network | IPv6Network
 
 BOOTSTRAP_TOKEN_MIN_CHARS = 24
 MAX_WORKERS = 1024
+MAX_SECRET_KEYS = 2
+SECRET_KEY_BYTES = 32
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
 
 
@@ -184,3 +189,26 @@ def read_bootstrap_token(text: str) -> str:
     if text and len(text) < BOOTSTRAP_TOKEN_MIN_CHARS:
         raise ValueError(f"expected at least {BOOTSTRAP_TOKEN_MIN_CHARS} characters")
     return read_token(text)
+
+
+def read_secret_keys(text: str) -> tuple[bytes, ...]:
+    """One key, or the new one and the old, separated by a comma, each 32 bytes in base64; or none."""
+    keys = tuple(_secret_key(part.strip()) for part in text.split(",")) if text else ()
+    if len(keys) > MAX_SECRET_KEYS:
+        raise ValueError("expected one key, or two while the first takes the second's place")
+    return keys
+
+
+def _secret_key(text: str) -> bytes:
+    try:
+        key = b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != SECRET_KEY_BYTES:
+        raise ValueError(f"expected {SECRET_KEY_BYTES} random bytes in base64, as `openssl rand -base64 32` makes them")
+    return key
+
+
+def read_issuer(text: str) -> str:
+    """The address of an OpenID provider, exactly as it calls itself; or nothing."""
+    return check_service_url(text) if text else ""

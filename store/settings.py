@@ -23,12 +23,14 @@ from store.setting_values import (
     read_bootstrap_token,
     read_bytes,
     read_http_url,
+    read_issuer,
     read_networks,
     read_node_name,
     read_optional_redis_url,
     read_places,
     read_redis_url,
     read_seconds,
+    read_secret_keys,
     read_some_addresses,
     read_text,
     read_token,
@@ -166,6 +168,19 @@ class Settings:
     access_log: str = _setting(
         "edge", "PORTICO_ACCESS_LOG", "--access-log", "-", "file", read=read_text,
         help="where each request's JSON line goes: '-' is standard output, 'off' is nowhere, else a file")
+    secret_keys: tuple[bytes, ...] = _setting(
+        "edge control dev", "PORTICO_SECRET_KEY", None, "", "key", read=read_secret_keys, is_secret=True,
+        help="what sessions and tenants' secrets are encrypted by, the same everywhere: 32 bytes in base64; while it "
+        "is replaced NEW,OLD")
+    oidc_issuer: str = _setting(
+        "edge", "PORTICO_OIDC_ISSUER", "--oidc-issuer", "", "URL", read=read_issuer,
+        help="the operator's OpenID provider, where browsers log in for tenants that name none")
+    oidc_client_id: str = _setting(
+        "edge", "PORTICO_OIDC_CLIENT_ID", "--oidc-client-id", "", "name", read=read_text,
+        help="what that provider knows Portico by")
+    oidc_client_secret: str = _setting(
+        "edge", "PORTICO_OIDC_CLIENT_SECRET", None, "", "secret", read=read_text, is_secret=True,
+        help="and how it is sure; none for a public client")
     control_listen: Address = _setting(  # noqa: RUF009 - the table
         "control", "PORTICO_CONTROL_LISTEN", "--listen", "127.0.0.1:8081", "HOST:PORT", read=read_address,
         help="where the admin API answers")
@@ -221,6 +236,8 @@ def load_settings(plane: Plane, flags: Mapping[str, Flag], env: Mapping[str, str
             faults.append(f"{setting.flag if source == 'flag' else setting.env}: {error}")
     if values.get("listen_tls") and not (values.get("tls_cert") and values.get("tls_key")):
         faults.append("--listen-tls: needs a certificate and its key, --tls-cert and --tls-key")
+    if values.get("oidc_issuer") and not values.get("oidc_client_id", "?"):
+        faults.append("PORTICO_OIDC_CLIENT_ID: expected one along with PORTICO_OIDC_ISSUER")
     if faults:
         raise SettingsError(faults)
     return Settings(**values)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Discriminator, Field, StrictStr, StringConstraints, WithJsonSchema
 
 from store.model.fields import MAX_CLAIM_LENGTH, check_claim, check_line
 from store.model.parts import FieldName, Given, ParamName, Part, Seconds
 from store.model.passwords import check_password_hash
-from store.model.targets import parse_target_url
+from store.model.services import check_service_url
+from store.sealing import is_sealed
 
 DEFAULT_KEY_HEADER = "X-API-Key"
 JwtAlgorithm = Literal[
@@ -32,22 +32,7 @@ class ApiKeyAuth(Part):
         return self.header_field or (None if self.query else DEFAULT_KEY_HEADER)
 
 
-def _service_url(raw: str) -> str:
-    """Give the URL of somebody's service back; ValueError for anything that is not one, or not safe on its way."""
-    if "#" in raw:
-        raise ValueError("a service's URL has no fragment")
-    plain = raw.partition("?")[0]
-    location = parse_target_url(plain)
-    if location.scheme == "http" and urlsplit(plain).hostname != "localhost" and not _is_address(location.host):
-        raise ValueError("expected https: who can change the answer on its way can let anybody in")
-    return raw
-
-
-def _is_address(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()
-
-
-ServiceUrl = Annotated[StrictStr, Field(max_length=2048), AfterValidator(_service_url)]
+ServiceUrl = Annotated[StrictStr, Field(max_length=2048), AfterValidator(check_service_url)]
 Claim = Annotated[
     StrictStr,
     AfterValidator(check_claim),
@@ -67,17 +52,39 @@ class JwtAuth(Part):
     subject_claim: Claim = "sub"
 
 
+def _issuer(raw: str) -> str:
+    if "?" in raw:
+        raise ValueError("an issuer has no query")
+    return check_service_url(raw)
+
+
+Issuer = Annotated[StrictStr, Field(max_length=2048), AfterValidator(_issuer)]
+Scope = Annotated[str, StringConstraints(strict=True, pattern=r"^[!#-\[\]-~]{1,128}$")]
+MAX_SECRET_LENGTH = 1024
+
+
+def _secret(raw: str) -> str:
+    if len(raw) > MAX_SECRET_LENGTH and not is_sealed(raw):  # sealing makes it longer
+        raise ValueError(f"is longer than {MAX_SECRET_LENGTH} characters")
+    return check_line(raw)
+
+
+Secret = Annotated[StrictStr, Field(min_length=1, max_length=8 * MAX_SECRET_LENGTH), AfterValidator(_secret)]
+
+
 class SessionAuth(Part):
-    """Browsers log in at an OpenID provider: the one named here, or the operator's."""
+    """Browsers log in at an OpenID provider: the one named here, or the operator's.
+
+    A client secret is sealed when the document is written, and only ever shown as `sealed:v1:...`.
+    """
 
     type: Literal["session"]
-    issuer: Annotated[ServiceUrl | None, Given] = None
-    client_id: Annotated[StrictStr | None, Given, Field(max_length=512)] = None
-    scopes: Annotated[tuple[Annotated[StrictStr, Field(min_length=1, max_length=128)], ...], Field(max_length=32)] = (
-        "openid",
-        "profile",
-        "email",
-    )
+    issuer: Annotated[Issuer | None, Given] = None
+    client_id: Annotated[
+        Annotated[StrictStr, Field(min_length=1, max_length=512), AfterValidator(check_line)] | None, Given
+    ] = None
+    client_secret: Annotated[Secret | None, Given] = Field(default=None, repr=False)
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=32)] = ("openid", "profile", "email")
     idle_timeout_s: Seconds = Field(default=1800.0, alias="idle_timeout")
     lifetime_s: Seconds = Field(default=43_200.0, alias="lifetime")
     subject_claim: Claim = "sub"

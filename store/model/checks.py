@@ -10,18 +10,20 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from store.model.auth import ApiKeyAuth, AuthMethod, BasicAuth, ForwardAuth, JwtAuth
+from store.model.auth import ApiKeyAuth, AuthMethod, BasicAuth, ForwardAuth, JwtAuth, SessionAuth
 from store.model.conflicts import MAX_FAULTS as MAX_CONFLICTS
 from store.model.conflicts import find_conflicts
 from store.model.drafts import Draft, Sketch
 from store.model.faults import Found, Loc
 from store.model.fields import is_reserved_for_answers, is_reserved_for_requests
 from store.model.limits import ConcurrentLimit, Limit
+from store.model.paths import RESERVED_PREFIX
 from store.model.regexes import compile_regex
 from store.model.routes import HeaderOps, RequestHeaderOps, Route, RouteRewrite
 from store.model.upstreams import Upstream
 
 MAX_FORWARD_TIMEOUT_S = 30.0
+MIN_SESSION_S = 1.0
 
 
 def check(draft: Draft) -> Iterator[Found]:
@@ -34,6 +36,8 @@ def check(draft: Draft) -> Iterator[Found]:
     names = {at: route.part.name for at, route in draft.routes.items() if route.has("name")}
     yield from _repeated("routes", "name", names)
     for at, route in draft.routes.items():
+        if route.has("path") and route.part.path.text.startswith(RESERVED_PREFIX):
+            yield Found(("routes", at, "path"), f"what is under {RESERVED_PREFIX} the edge serves itself")
         yield from _target(("routes", at), route)
         yield from _callers(("routes", at), route, draft)
         yield from _limits(("routes", at), route, draft)
@@ -73,9 +77,25 @@ def _auth(place: Loc, sketch: Sketch[AuthMethod]) -> Iterator[Found]:
         yield Found(place, "a key comes in a header or in the query: name one of them")
     if isinstance(method, ForwardAuth) and sketch.has("timeout") and method.timeout_s > MAX_FORWARD_TIMEOUT_S:
         yield Found((*place, "timeout"), f"is longer than {MAX_FORWARD_TIMEOUT_S:g}s, and each request waits for it")
+    if isinstance(method, SessionAuth):
+        yield from _session(place, method, sketch)
     for step, name in _credential_fields(method):
         if is_reserved_for_requests(name) or name.lower() == "host":
             yield Found((*place, *step), f"{name} has a meaning of its own: no credential can come in it")
+
+
+def _session(place: Loc, method: SessionAuth, sketch: Sketch[AuthMethod]) -> Iterator[Found]:
+    if sketch.has("issuer", "client_id") and (method.issuer is None) != (method.client_id is None):
+        missing = "issuer" if method.issuer is None else "client_id"
+        yield Found((*place, missing), "is required: a provider of one's own has both, the operator's has neither")
+    if sketch.has("issuer") and method.issuer is None and method.client_secret is not None:
+        yield Found((*place, "client_secret"), "belongs to a provider of one's own: name its issuer")
+    if sketch.has("scopes") and "openid" not in method.scopes:
+        yield Found((*place, "scopes"), "has no 'openid', without which nobody says who has logged in")
+    if method.idle_timeout_s < MIN_SESSION_S:
+        yield Found((*place, "idle_timeout"), f"is shorter than {MIN_SESSION_S:g}s")
+    elif sketch.has("idle_timeout", "lifetime") and method.idle_timeout_s > method.lifetime_s:
+        yield Found((*place, "idle_timeout"), "is longer than lifetime")
 
 
 def _credential_fields(method: AuthMethod) -> Iterator[tuple[Loc, str]]:

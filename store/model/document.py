@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,10 +9,9 @@ from pydantic import ValidationError
 from store.model.bounds import MAX_DOCUMENT_BYTES, MAX_GROWTH, refuse_beyond, size_of, within_counts
 from store.model.checks import check
 from store.model.drafts import Draft
-from store.model.faults import DocumentError, Fault, Found, faults_of, shown
+from store.model.faults import DocumentError, Fault, faults_of, shown
 from store.model.references import dangling
 from store.model.tenant import TenantDocument
-from store.model.unsupported import unsupported
 from store.model.words import found_by
 
 
@@ -27,14 +25,12 @@ def parse_document(raw: object) -> TenantDocument:
     size_bytes = size_of(raw)
     refuse_beyond(size_bytes)
     kept, found = within_counts(raw)
-    refused = list(unsupported(kept))
-    found += refused
     document = None
     try:
         document = TenantDocument.model_validate(kept)
         draft = Draft.of(document)
     except ValidationError as error:
-        found += _besides(refused, found_by(error, kept))
+        found += found_by(error, kept)
         draft = Draft.from_raw(kept)
     said = {item.loc for item in found}
     between = (*dangling(raw, kept.get("routes")), *check(draft))
@@ -81,12 +77,6 @@ def dump_document(document: TenantDocument) -> dict[str, Any]:
 
 def _shortest(part: dict[str, Any], only: str) -> object:
     return part[only] if set(part) == {only} else part
-
-
-def _besides(refused: list[Found], found: Iterator[Found]) -> Iterator[Found]:
-    """Leave out what is found in a part that is refused as a whole: its fields are of a version to come."""
-    parts = {item.loc[:2] for item in refused}
-    return (item for item in found if item.loc[:2] not in parts)
 
 
 def _kind(raw: object) -> str:

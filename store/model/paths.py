@@ -25,6 +25,8 @@ from store.model.automata import automaton_of
 from store.model.regexes import can_match_slash, compile_regex
 
 MAX_PATTERN_LENGTH = 1024
+RESERVED_PREFIX = "/.portico/"
+"""What is under it the edge answers itself, on every host."""
 _ESCAPE = re.compile(r"%(..)?", re.DOTALL)
 _HEX_PAIR = re.compile(r"[0-9A-F]{2}")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")

@@ -16,6 +16,8 @@ from store.feed import Feed
 from store.fleet import Fleet, WorkerReport
 from store.limiter import Limiter
 from store.scripts import script
+from store.sealing import Sealer
+from store.sessions import Kept, Sessions
 
 EDGE_COMMANDS = [
     *["+ping", "+evalsha", "+eval", "+subscribe", "+publish", "+time"],
@@ -33,9 +35,15 @@ EDGE_COMMANDS = [
         "+zcount",
         "+zrangebyscore",
     ],
-    *["+zrangebylex", "+zscore", "+smembers", "+lrange"],
+    *["+zrangebylex", "+zscore", "+smembers", "+lrange", "+getex", "+del"],
 ]
-EDGE_KEYS = ["{cfg}:*", "used:{cfg}:*", "{fleet}:*", "{rl:*"]  # Redis 7 can say %R~{cfg}:* and allow no write there
+EDGE_KEYS = [
+    "{cfg}:*",
+    "used:{cfg}:*",
+    "{fleet}:*",
+    "{rl:*",
+    "{sess:*",
+]  # Redis 7 can say %R~{cfg}:* and allow no write there
 EDGE_CHANNELS = ["{cfg}:tick", "{fleet}:ack"]
 COUNT_COMMANDS = ["+ping", "+evalsha", "+eval", "+scan", "+type", "+pttl", "+get", "+hvals", "+time"]
 COUNT_KEYS = ["{rl:*"]  # of these it reads alone: Redis 7 can say %R~{rl:*
@@ -69,6 +77,11 @@ async def test_an_edge_can_follow_report_and_limit_with_these_permissions(redis_
         await fleet.leave("n/0/1")
         decision = await Limiter(data, lambda: 1).take("acme", [Take("a", "k", 1, 60, 1)])
         assert (decision.admitted, decision.source) == (True, "store")
+        sessions = Sessions(data, Sealer([b"k" * 32]))
+        assert await sessions.use_login("acme", "state", 60)
+        await sessions.put("acme", "id", Kept("ann", {}), 60)
+        assert await sessions.get("acme", "id", 60) == Kept("ann", {})
+        await sessions.delete("acme", "id")
 
 
 async def test_an_edge_can_neither_look_around_nor_destroy_nor_commit(edge_url: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 from collections import Counter
 from dataclasses import fields
 from ipaddress import ip_network
@@ -8,7 +9,7 @@ from ipaddress import ip_network
 import pytest
 
 from store.setting_values import Address
-from store.settings import SETTINGS, Settings, SettingsError, add_flags, describe_settings, load_settings
+from store.settings import SETTINGS, Plane, Settings, SettingsError, add_flags, describe_settings, load_settings
 
 LONG_TOKEN = "a-token-of-more-than-24-characters"
 
@@ -146,3 +147,37 @@ def test_a_parsers_flags_are_read_by_the_same_table() -> None:
     settings = load_settings("edge", vars(parsed), {})
     assert (len(settings.listen), settings.workers) == (2, 2)
     assert "PORTICO_DRAIN_GRACE" in parser.format_help()
+
+
+KEY, OTHER = base64.b64encode(b"k" * 32).decode(), base64.urlsafe_b64encode(b"\xff" * 32).decode()
+
+
+@pytest.mark.parametrize("plane", ["edge", "control", "dev"])
+def test_a_secret_key_is_read_and_a_second_one_while_it_is_replaced(plane: Plane) -> None:
+    def read(text: str) -> tuple[bytes, ...]:
+        return load_settings(plane, {}, {"PORTICO_SECRET_KEY": text}).secret_keys
+
+    assert read("") == ()
+    assert read(KEY) == (b"k" * 32,)
+    assert read(f"{OTHER}, {KEY}") == (b"\xff" * 32, b"k" * 32)
+
+
+@pytest.mark.parametrize("text", ["hunter2", KEY[:-4], f"{KEY},", f"{KEY},{KEY},{KEY}", "é" * 44, KEY + "AAAA"])
+def test_what_is_no_secret_key_is_refused_without_being_repeated(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings("edge", {}, {"PORTICO_SECRET_KEY": text})
+    assert text not in str(caught.value)
+
+
+def test_a_provider_is_named_whole_or_not_at_all() -> None:
+    alone = {"PORTICO_OIDC_ISSUER": "https://id.test/"}
+    with pytest.raises(SettingsError, match="PORTICO_OIDC_CLIENT_ID: expected one along with PORTICO_OIDC_ISSUER"):
+        load_settings("edge", {}, alone)
+    settings = load_settings("edge", {"oidc_client_id": "me"}, alone)
+    assert (settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret) == (
+        "https://id.test/",
+        "me",
+        "",
+    )
+    with pytest.raises(SettingsError, match="PORTICO_OIDC_ISSUER: expected https"):
+        load_settings("edge", {"oidc_client_id": "me"}, {"PORTICO_OIDC_ISSUER": "http://id.test/"})

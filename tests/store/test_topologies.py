@@ -20,6 +20,8 @@ from store.errors import StoreUnavailable
 from store.feed import Feed
 from store.fleet import Fleet, WorkerReport
 from store.limiter import Limiter
+from store.sealing import Sealer
+from store.sessions import Kept, Revocations, Sessions
 from tests.fakes.redis_modes import ClusterProcess, ReplicaProcess, SentinelProcess
 from tests.fakes.tenants import put
 from tests.fakes.timing import within
@@ -49,6 +51,14 @@ async def whole_store(url: str) -> None:
         takes = [Take("a", "k", 1, 60, 1), Take("b", "k", 5, 60, 5)]
         decisions = [await limiter.take("acme", takes) for _ in range(2)]
         assert [(each.admitted, each.source) for each in decisions] == [(True, "store"), (False, "store")]
+        sessions = Sessions(data, Sealer([b"k" * 32]))
+        assert [await sessions.use_login("acme", "state", 60) for _ in range(2)] == [True, False]
+        for session_id in ("a", "b"):
+            await sessions.put("acme", session_id, Kept("ann", {}), 60)
+        await sessions.delete("acme", "b")
+        assert [await sessions.get("acme", session_id, 60) for session_id in "ab"] == [Kept("ann", {}), None]
+        await Revocations(control).revoke("acme", "ann")
+        assert await sessions.get("acme", "a", 60) is None
 
 
 async def connected(client: Client) -> None:

@@ -74,20 +74,8 @@ def the_contracts_example() -> dict[str, Any]:
     return raw
 
 
-def what_is_supported_of_it() -> dict[str, Any]:
-    raw = the_contracts_example()
-    del raw["auth"]["login"]
-    return raw
-
-
-def test_the_contracts_example_is_refused_only_for_what_comes_later() -> None:
-    assert faults_in(the_contracts_example()) == [
-        "auth.login.type: session is not supported yet",
-    ]
-
-
 def test_every_field_of_the_contracts_example_is_parsed() -> None:
-    parsed = parse_document(what_is_supported_of_it())
+    parsed = parse_document(the_contracts_example())
     assert (parsed.tenant, parsed.name, parsed.enabled) == ("acme", "Acme Inc.", True)
     assert [(domain.host, domain.verified_by) for domain in parsed.domains] == [
         ("shop.acme.com", None),
@@ -121,7 +109,7 @@ def test_every_field_of_the_contracts_example_is_parsed() -> None:
 
 
 def test_every_field_of_the_contracts_route_is_parsed() -> None:
-    (api,) = parse_document(what_is_supported_of_it()).routes
+    (api,) = parse_document(the_contracts_example()).routes
     assert (api.name, api.path.text, api.methods) == ("api", "/v1/*", frozenset({"GET", "POST"}))
     assert (api.domains, api.upstream, api.split) == (("shop.acme.com",), "shop", ())
     assert (api.match.headers, api.match.query) == ({"X-Canary": "1"}, {"beta": "1"})
@@ -189,7 +177,7 @@ def test_what_is_no_document_at_all_is_refused(raw: object, line: str) -> None:
 
 
 def test_parsing_leaves_what_was_written_as_it_was() -> None:
-    raw = what_is_supported_of_it()
+    raw = the_contracts_example()
     before = copy.deepcopy(raw)
     parse_document(raw)
     assert raw == before
@@ -248,15 +236,6 @@ def test_no_fault_repeats_what_may_be_a_secret() -> None:
     lines = faults_in(raw)
     assert len(lines) == 4
     assert secret not in "\n".join(lines)
-
-
-def test_a_refused_part_hides_no_fault_of_another() -> None:
-    raw = with_route(auth=["login", "nobody"])
-    raw["auth"]["login"] = {"type": "session", "issuer": 5}
-    assert faults_in(raw) == [
-        "auth.login.type: session is not supported yet",
-        "routes[0].auth[1]: no auth method named 'nobody'",
-    ]
 
 
 def test_a_document_error_is_what_both_planes_catch() -> None:
