@@ -12,7 +12,7 @@ import logging
 import os
 import resource
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -25,6 +25,7 @@ from edge.client_edge.key_usage import KeyUsage
 from edge.client_edge.limits import Counting
 from edge.client_edge.passwords import PasswordChecks
 from edge.client_edge.plan_limits import PlanLimits
+from edge.client_edge.sessions.parts import SessionParts, session_parts
 from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Parts, compile_tenant
 from edge.deadlines import Pace
@@ -137,9 +138,9 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         log = open_access_log(settings.access_log)
         stack.push_async_callback(log.close)
         # One client each: what waits for the catalog must not hold up the heartbeat, nor either of them a request.
-        changes, feed, fleet, data = [
+        changes, feed, fleet, logins, data = [
             await stack.enter_async_context(connect(settings.redis_url, role))
-            for role in ("feed", "feed", "feed", "data")
+            for role in ("feed", "feed", "feed", "feed", "data")
         ]
         with suppress(StoreError):
             await data.ping()  # so that no request pays for the handshake
@@ -161,8 +162,9 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         stack.callback(passwords.close)
         targets = LiveTargets(allows, counters.upstreams, resolver)
         plans = PlanLimits()
+        sessions = session_parts(settings, data, logins, outgoing, key_sets)
         counting = Counting(limiter, guards, counters)
-        parts = Parts(targets, keys, counting, plans, key_sets, TokenCache(), outgoing, passwords, usage)
+        parts = Parts(targets, keys, counting, plans, key_sets, TokenCache(), outgoing, passwords, usage, sessions)
 
         def compile_record(tenant: str, revision: int, envelope: Envelope) -> CompiledTenant:
             try:
@@ -175,7 +177,7 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
                 raise
 
         router = DynamicRouter()
-        tenancy = Tenancy(router, compile_record, keys.forget, plans.swap)
+        tenancy = Tenancy(router, compile_record, _forgetting(keys, sessions), plans.swap)
         stack.callback(tenancy.close)
         watcher = Watcher(Catalog(changes), Feed(feed), Fleet(fleet), tenancy, identity)
         trusted = TrustedProxies(map(str, settings.trusted_proxies))
@@ -183,6 +185,17 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         service = EdgeService(router, trusted, observer, tunnel_idle_timeout_s=TUNNEL_IDLE_TIMEOUT_S)
         server = EdgeServer(service.serve, _connection_limits(settings), trusted.trusts)
         yield Worker(identity.worker_id, server, watcher, tenancy, Fleet(fleet), limiter, guards, counters, log)
+
+
+def _forgetting(keys: KeyCache, sessions: SessionParts | None) -> Callable[[str], None]:
+    """Make the function that has what is remembered of a tenant's callers asked for again."""
+
+    def forget(tenant: str) -> None:
+        keys.forget(tenant)
+        if sessions is not None:
+            sessions.known.forget(tenant)
+
+    return forget
 
 
 def _connection_limits(settings: Settings) -> ConnectionLimits:

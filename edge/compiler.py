@@ -21,19 +21,37 @@ from edge.client_edge.key_usage import KeyUsage
 from edge.client_edge.limits import Counting, NamedLimit, take_limits
 from edge.client_edge.passwords import PasswordChecks
 from edge.client_edge.plan_limits import PlanLimits
+from edge.client_edge.sessions.method import SessionMethod
+from edge.client_edge.sessions.pages import LoginPages
+from edge.client_edge.sessions.parts import SessionParts, login_of
 from edge.client_edge.token_cache import TokenCache
 from edge.context import ProxyContext
+from edge.domains import Table
+from edge.errors import EdgeError
 from edge.fields import RouteFields
+from edge.message import ProxyResponse
 from edge.middleware import MiddlewarePhase, ProxyMiddleware, ProxyMiddlewareDef
 from edge.outgoing import Outgoing
 from edge.proxy import HTTPProxyHandler, Transport
+from edge.reserved import ReservedTable
 from edge.rewrite import compile_rewrite
 from edge.router import Conditions, DomainTable, TableRow
+from edge.tables import UNCONDITIONAL
 from edge.target_edge import change_request, change_response
 from edge.upstreams.group import SplitTransport, UpstreamGroup
 from edge.upstreams.live import LiveTargets
-from store.model import ApiKeyAuth, BasicAuth, ForwardAuth, HeaderOps, JwtAuth, RequestHeaderOps, Route, TenantDocument
-from store.model import AuthMethod as Declared
+from store.model import (
+    ApiKeyAuth,
+    BasicAuth,
+    ForwardAuth,
+    HeaderOps,
+    JwtAuth,
+    PathPattern,
+    RequestHeaderOps,
+    Route,
+    SessionAuth,
+    TenantDocument,
+)
 
 # One middleware in each phase: those at the client's edge depend on each other, and two in one phase would be gathered,
 # at two tasks for each request.
@@ -42,6 +60,8 @@ AUTH = ADMISSION + 1
 LIMITS = ADMISSION + 2
 ANSWER_RULES = int(MiddlewarePhase.TARGET_EDGE)
 REQUEST_RULES = ANSWER_RULES - 1
+PAGES = ".portico"
+"""What the log calls the route of the edge's own pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +77,7 @@ class Parts:
     outgoing: Outgoing
     passwords: PasswordChecks
     key_usage: KeyUsage
+    sessions: SessionParts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +95,7 @@ class Entry:
 class CompiledTenant:
     """A tenant's tables by host, and `release` for what they hold; call it when no new request can match them."""
 
-    tables: Mapping[str, DomainTable]
+    tables: Mapping[str, Table]
     release: Callable[[], None]
 
 
@@ -87,7 +108,8 @@ def compile_tenant(document: TenantDocument, hosts: Iterable[str], revision: int
     try:
         _hold(document, held, parts)
         rows = {route.name: _row(document, route, held, revision, parts) for route in document.routes}
-        return CompiledTenant(_tables(document, hosts, rows), held.release)
+        pages = _pages(document.tenant, revision, held, parts)
+        return CompiledTenant(_tables(document, hosts, rows, pages), held.release)
     except BaseException:
         held.release()
         raise
@@ -113,19 +135,36 @@ def _hold(document: TenantDocument, held: _Held, parts: Parts) -> None:
     for name, upstream in document.upstreams.items():
         held.groups[name] = UpstreamGroup(document.tenant, name, upstream, parts.targets)
     for name in dict.fromkeys(name for route in document.routes for name in route.auth):
-        held.methods[name] = _auth_method(document.tenant, document.auth[name], parts)
+        held.methods[name] = _auth_method(document, name, parts)
 
 
-def _tables(document: TenantDocument, hosts: Iterable[str], rows: Mapping[str, TableRow]) -> dict[str, DomainTable]:
+def _tables(
+    document: TenantDocument, hosts: Iterable[str], rows: Mapping[str, TableRow], pages: DomainTable
+) -> dict[str, Table]:
     """Make a table for each host; hosts with the same routes, which is most of them, share one."""
-    tables: dict[tuple[str, ...], DomainTable] = {}
-    by_host: dict[str, DomainTable] = {}
+    tables: dict[tuple[str, ...], Table] = {}
+    by_host: dict[str, Table] = {}
     for host in hosts:
         names = tuple(route.name for route in document.routes if route.domains is None or host in route.domains)
         if names not in tables:
-            tables[names] = DomainTable(rows[name] for name in names)
+            tables[names] = ReservedTable(DomainTable(rows[name] for name in names), pages)
         by_host[host] = tables[names]
     return by_host
+
+
+def _pages(tenant: str, revision: int, held: _Held, parts: Parts) -> DomainTable:
+    """Make the table of the edge's own pages: where browsers log in, if any route asks for a session."""
+    logins = {name: method.login for name, method in held.methods.items() if isinstance(method, SessionMethod)}
+    if not logins or parts.sessions is None:
+        return _NO_PAGES
+    rows = []
+    for path, methods, answer in LoginPages(tenant, logins, parts.sessions).middlewares():
+        handler = HTTPProxyHandler(
+            middlewares=[ProxyMiddlewareDef(AUTH, answer)], transport=_NOWHERE, raises_for_status=False
+        )
+        entry = Entry(handler, tenant, PAGES, RouteFields(tenant, PAGES), revision)
+        rows.append(TableRow(PathPattern.parse(path), frozenset(methods), UNCONDITIONAL, 0, entry))
+    return DomainTable(rows)
 
 
 def _row(document: TenantDocument, route: Route, held: _Held, revision: int, parts: Parts) -> TableRow:
@@ -166,7 +205,8 @@ def _middlewares(document: TenantDocument, route: Route, held: _Held, parts: Par
         yield ProxyMiddlewareDef(ANSWER_RULES, change_response(route.headers.response))
 
 
-def _auth_method(tenant: str, declared: Declared, parts: Parts) -> AuthMethod:
+def _auth_method(document: TenantDocument, name: str, parts: Parts) -> AuthMethod:
+    tenant, declared = document.tenant, document.auth[name]
     match declared:
         case ApiKeyAuth():
             return ApiKeyMethod(tenant, declared, parts.keys, note_use=parts.key_usage.note)
@@ -176,6 +216,8 @@ def _auth_method(tenant: str, declared: Declared, parts: Parts) -> AuthMethod:
             return BasicMethod(tenant, declared, parts.passwords)
         case ForwardAuth():
             return ForwardMethod(declared, parts.outgoing.of(tenant, MAX_ANSWER_BYTES))
+        case SessionAuth():
+            return SessionMethod(login_of(tenant, name, declared, parts.sessions))
         case _:
             raise ValueError(f"{declared.type} is not supported yet")
 
@@ -204,5 +246,14 @@ def _admission(route: Route) -> ProxyMiddleware:
     return check
 
 
+class _Nowhere:
+    """The transport of what the edge answers itself."""
+
+    async def send(self, ctx: ProxyContext) -> ProxyResponse:  # noqa: ARG002
+        raise EdgeError("no_route")
+
+
 _NO_OPS = HeaderOps()
+_NO_PAGES = DomainTable(())
+_NOWHERE = _Nowhere()
 _NO_REQUEST_OPS = RequestHeaderOps()

@@ -46,6 +46,7 @@ _CLIENT_CLOSES: Mapping[str, int] = {
 _CLIENT_KEEPS: Mapping[str, int] = {
     "bad_path": 400,
     "unauthorized": 401,
+    "login_failed": 403,
     "forbidden": 403,
     "no_route": 404,
     "method_not_allowed": 405,
@@ -80,7 +81,8 @@ class EdgeError(Exception):
     """A request that the edge itself answers; raised anywhere between the request's head and the answer's.
 
     `code` is a key of ERRORS (KeyError otherwise) and settles status, fault, retry_safe and must_close; a caller
-    who knows better about the last two sets the attribute. `detail` is for the log and may hold no secret.
+    who knows better about the last two sets the attribute. `detail` is for the log and may hold no secret. `page` is
+    what a person reads instead of the JSON, as HTML, where one asks.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class EdgeError(Exception):
         self.retry_safe = kind.retry_safe
         self.must_close = must_close or kind.must_close
         self.headers = headers
+        self.page = ""
         self.retry_after_s = DEFAULT_RETRY_AFTER_S if retry_after_s is None and kind.status == 503 else retry_after_s
 
     def __str__(self) -> str:
@@ -109,12 +112,15 @@ class EdgeError(Exception):
 
 def body_of(error: EdgeError, request_id: str) -> bytes:
     """Render what the client reads: the code and the request's identifier, and nothing about the implementation."""
+    if error.page:
+        return error.page.encode()
     return json.dumps({"error": error.code, "request_id": request_id}).encode()
 
 
 def fields_of(error: EdgeError) -> Fields:
     """List the header fields of the answer: its type, `Retry-After` in whole seconds, and the error's own."""
-    fields: Fields = (("Content-Type", "application/json"), *error.headers)
+    content_type = "text/html; charset=utf-8" if error.page else "application/json"
+    fields: Fields = (("Content-Type", content_type), *error.headers)
     if error.retry_after_s is None:
         return fields
     return (*fields, ("Retry-After", str(max(1, math.ceil(error.retry_after_s)))))

@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 from multidict import CIMultiDict, MultiMapping, istr
 
+from edge.cookies import COOKIE, drop_own_cookies
+
 HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -241,10 +243,15 @@ def toolkit_headers(received: Received, target_host: str) -> CIMultiDict[str]:
 
 
 def strip_request_headers(headers: MultiMapping[str], *, is_edge: bool) -> CIMultiDict[str]:
-    """Copy what may be forwarded, in one pass: no hop-by-hop field and no framing; at the edge none of our names."""
+    """Copy what may be forwarded, in one pass: no hop-by-hop field and no framing; at the edge none of our names.
+
+    Nor the edge's own cookies.
+    """
     verdicts = _EDGE_VERDICTS if is_edge else _TOOLKIT_VERDICTS
     kept = [(name, value) for name, value in headers.items() if verdicts[name]]
     out = CIMultiDict(kept)
+    if is_edge and COOKIE in out:
+        drop_own_cookies(out)
     options = headers.getall(_CONNECTION, None)
     if options is not None and (len(options) > 1 or options[0] not in PLAIN_OPTIONS):
         for name in connection_options(headers):

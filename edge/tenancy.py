@@ -17,7 +17,7 @@ from multidict import MultiMapping
 from edge.compiler import CompiledTenant
 from edge.domains import Table
 from edge.errors import EdgeError
-from edge.router import DomainTable, DynamicRouter, Hit, Miss
+from edge.router import DynamicRouter, Hit, Miss
 from store.changes import Item
 from store.codec import Envelope, open_envelope
 from store.digests import GONE, Past, digest_of
@@ -236,7 +236,7 @@ class LazyTenant:
         self.is_refused = False
         self._tenancy = tenancy
 
-    def table(self, host: str) -> DomainTable:
+    def table(self, host: str) -> Table:
         """Compile the tenant and give the table of one of its hosts."""
         return self._tenancy.compile_now(self).tables[host]
 

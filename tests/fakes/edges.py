@@ -89,11 +89,12 @@ class RunningEdge:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer taken apart: its status, its fields by lower-case name, its body as it came."""
+    """An answer taken apart: its status, its fields by lower-case name, its body as it came, each `Set-Cookie`."""
 
     status: int
     headers: dict[str, str]
     body: bytes
+    set_cookies: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, data: bytes) -> Answer:
@@ -104,14 +105,20 @@ class Answer:
         for line in lines:
             name, _, value = line.partition(": ")
             headers[name.lower()] = value
-        return cls(int(first.split(" ", 2)[1]), headers, body)
+        set_cookies = tuple(line.partition(": ")[2] for line in lines if line.lower().startswith("set-cookie: "))
+        return cls(int(first.split(" ", 2)[1]), headers, body, set_cookies)
 
 
 @asynccontextmanager
-async def running_edge(redis_url: str, **flags: str) -> AsyncIterator[RunningEdge]:
-    """Run one worker in this loop on a free port of 127.0.0.1; it may reach loopback targets."""
+async def running_edge(
+    redis_url: str, env: Mapping[str, str] | None = None, /, **flags: str
+) -> AsyncIterator[RunningEdge]:
+    """Run one worker in this loop on a free port of 127.0.0.1; it may reach loopback targets.
+
+    `env` is for settings that have no flag.
+    """
     given = {"redis_url": redis_url, "egress_allow": LOOPBACK, "access_log": "off", "node": "test", **flags}
-    settings = load_settings("edge", given, {})
+    settings = load_settings("edge", given, env or {})
     async with connect(redis_url, "control") as client, assembled(settings, 0) as worker:
         watching = asyncio.create_task(worker.watcher.run())
         await asyncio.wait_for(worker.watcher.caught_up.wait(), 5)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -17,8 +18,10 @@ from tenants.cli import app
 from tests.fakes.edges import RunningEdge, running_edge
 from tests.fakes.examples import read_examples
 from tests.fakes.issuers import running_issuer
+from tests.fakes.openid import PUBLIC_CLIENT_ID, running_provider
 from tests.fakes.origins import RunningOrigin, running_app
 from tests.fakes.source import ROOT
+from tests.fakes.visitors import SECRETS, Visitor
 
 EXAMPLES = read_examples(ROOT / "edge" / "README.md", "Who calls")
 RUN_BY = {
@@ -26,6 +29,7 @@ RUN_BY = {
     "A JSON Web Token": "test_a_json_web_token_as_the_readme_shows_it",
     "Basic": "test_basic_as_the_readme_shows_it",
     "Forward": "test_forward_as_the_readme_shows_it",
+    "A browser session": "test_a_browser_session_as_the_readme_shows_it",
 }
 
 
@@ -105,3 +109,19 @@ async def test_forward_as_the_readme_shows_it(edge: RunningEdge, origin: Running
     assert "location: https://id.example/login" in refused.lower()
     assert '["X-Portico-Subject", "ann"]' in answered
     assert '["X-Role", "admin"]' in answered
+
+
+async def test_a_browser_session_as_the_readme_shows_it(redis_url: str, origin: RunningOrigin) -> None:
+    example = EXAMPLES["A browser session"]
+    with running_provider() as provider:
+        at = {**places(origin), "https://id.acme.com": provider.issuer, "shop-web": PUBLIC_CLIENT_ID}
+        async with running_edge(redis_url, SECRETS) as edge:
+            await replace(example, calls=()).run(edge, at)
+            person = Visitor(edge, port=None)
+            await person.log_in("ann")
+            [(name, value)] = person.cookies.items()
+            refused, sent, answered = await example.run(edge, at, COOKIE=f"{name}={value}")
+    assert 'www-authenticate: session login="/.portico/login"' in refused.lower()
+    assert "location: /.portico/login?method=login&return_to=/echo" in sent.lower()
+    assert '["X-Portico-Subject", "ann"]' in answered
+    assert value not in answered
