@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from tenants.commands import config, domain, fleet, limits, passwords, plans, processes, route, secrets, tenant
+from tenants.commands import config, domain, fleet, limits, logins, passwords, plans, processes, route, secrets, tenant
 from tenants.commands.failures import REFUSED, USAGE, CommandFailed
 from tenants.commands.output import OutputFormat, clean
 from tenants.commands.session import Root, set_root
@@ -39,6 +39,7 @@ app.add_typer(plans.app, name="plans")
 app.add_typer(route.app, name="route")
 app.add_typer(secrets.keys, name="key")
 app.add_typer(secrets.tokens, name="token")
+app.add_typer(logins.app, name="session")
 
 
 def _show_version(asked: bool) -> None:

@@ -19,10 +19,9 @@ from aiohttp import web
 
 from store.catalog import Catalog
 from store.client import connect
-from store.counts import Counts
 from store.errors import StoreError
-from store.fleet import Fleet
 from store.pulse import keep_pulse
+from store.sealing import Sealer
 from store.setting_values import Address
 from store.settings import Settings, SettingsError, load_settings
 from tenants.api.app import build_app
@@ -74,7 +73,8 @@ async def serve(settings: Settings) -> AsyncIterator[str]:
             raise StartFailed(f"cannot use the store: {error}") from error
         pulse = asyncio.create_task(keep_pulse(client))
         stack.callback(pulse.cancel)
-        service = Service(catalog, Fleet(client), Counts(client), settings.bootstrap_token or None)
+        sealer = Sealer(settings.secret_keys) if settings.secret_keys else None
+        service = Service(client, catalog, settings.bootstrap_token or None, sealer)
         runner = web.AppRunner(build_app(service), access_log=log, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -16,12 +16,14 @@ import signal
 import socket
 import sys
 import tempfile
+from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from store.embedded import RedisProcess
 from store.errors import StoreError
+from store.setting_values import SECRET_KEY_BYTES
 from store.settings import Settings, SettingsError, add_flags, load_settings
 from tenants.children import Child, ChildEnded, Children, Program
 from tenants.demo import DemoError, Places, instructions, put_demo
@@ -56,6 +58,8 @@ class _Dev:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._token = settings.bootstrap_token or f"dev_{secrets.token_urlsafe(32)}"
+        # One that is given is in the environment of all processes already.
+        self._secret_key = {} if settings.secret_keys else {"PORTICO_SECRET_KEY": _new_secret_key()}
         self._stop = asyncio.Event()
 
     async def run(self) -> int:
@@ -127,7 +131,7 @@ class _Dev:
 
     def _control(self, redis_url: str) -> Program:
         arguments = ("--listen", f"{LOOPBACK}:{self._settings.dev_admin_port}")
-        env = {"PORTICO_REDIS_URL": redis_url, "PORTICO_BOOTSTRAP_TOKEN": self._token}
+        env = {"PORTICO_REDIS_URL": redis_url, "PORTICO_BOOTSTRAP_TOKEN": self._token, **self._secret_key}
         return Program("control plane", "tenants.control", arguments, env, " at http://")
 
     def _edge(self, redis_url: str) -> Program:
@@ -147,6 +151,7 @@ class _Dev:
             "PORTICO_REDIS_URL": redis_url,
             "PORTICO_EGRESS_ALLOW": ",".join(networks),
             "PORTICO_EGRESS_DENY": ",".join(closed),
+            **self._secret_key,
         }
         return Program("edge", "edge", words, env, " serves http://")
 
@@ -161,6 +166,10 @@ class _Dev:
             return False
         task.result()
         return True
+
+
+def _new_secret_key() -> str:
+    return b64encode(secrets.token_bytes(SECRET_KEY_BYTES)).decode()
 
 
 def check_ports(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from store.catalog import Catalog, RevisionInfo, Stored
 from store.codec import DomainState, TenantRecord
 from store.errors import NotFound, RecordUnreadable
 from store.model import DocumentError, Fault, TenantDocument, missing_plan, parse_document
+from store.sessions import Revocations
 from tenants.actors import Actor, no_such_tenant, require_operator, require_reach
 from tenants.errors import INVALID, NOT_FOUND, Refused, unreadable
 from tenants.merge_patch import merge_patch
@@ -43,11 +44,14 @@ class DocumentPage:
 class Documents:
     """Operations on whole documents. A tenant's token reaches its own; every other tenant is "not found" to it."""
 
-    def __init__(self, catalog: Catalog, writer: Writer, tokens: Tokens, plans: Plans) -> None:
+    def __init__(
+        self, catalog: Catalog, writer: Writer, tokens: Tokens, plans: Plans, revocations: Revocations
+    ) -> None:
         self._catalog = catalog
         self._writer = writer
         self._tokens = tokens
         self._plans = plans
+        self._revocations = revocations
 
     async def list(self, actor: Actor, cursor: str | None, limit: int) -> DocumentPage:
         """Return up to `limit` tenants after `cursor`: all of them for an operator, its own for a tenant's token."""
@@ -76,8 +80,8 @@ class Documents:
         require_reach(actor, tenant)
         document = _parse_for(tenant, raw, await self._plans_for(actor, options))
         if actor.is_operator and not options.is_dry_run and not (await self._writer.read(tenant)).exists:
-            # tokens of a tenant that once had this name, should its deletion have been cut short
-            await self._tokens.delete_all_of(actor, tenant)
+            # of a tenant that once had this name, should its deletion have been cut short
+            await self._end_all_of(actor, tenant)
 
         def edit(current: Current) -> Draft:
             if not current.exists and not actor.is_operator:
@@ -99,7 +103,7 @@ class Documents:
         return await self._writer.write(Write(actor, tenant, "tenant.patch", options), edit)
 
     async def delete(self, actor: Actor, tenant: str, options: WriteOptions = NO_OPTIONS) -> Receipt:
-        """Delete a tenant with its history, API keys and tokens; its hosts are free at once. Operators only."""
+        """Delete a tenant with its history, keys, tokens and sessions; its hosts are free at once. Operators only."""
         require_reach(actor, tenant)
         require_operator(actor, "delete a tenant")
 
@@ -110,8 +114,13 @@ class Documents:
 
         receipt = await self._writer.write(Write(actor, tenant, "tenant.delete", options), edit)
         if not options.is_dry_run:
-            await self._tokens.delete_all_of(actor, tenant)
+            await self._end_all_of(actor, tenant)
         return receipt
+
+    async def _end_all_of(self, actor: Actor, tenant: str) -> None:
+        """Revoke what lets anybody in, so that whoever takes the name next does not inherit it."""
+        await self._tokens.delete_all_of(actor, tenant)
+        await self._revocations.revoke(tenant)
 
     async def revisions(self, actor: Actor, tenant: str) -> tuple[RevisionInfo, ...]:
         """Return the revisions that are kept, newest first."""

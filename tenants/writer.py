@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from store.catalog import Catalog, Change
 from store.codec import DomainState, TenantRecord
 from store.errors import RecordUnreadable, RevisionConflict
 from store.model import TenantDocument, dump_document
+from store.sealing import Sealer
 from tenants.actors import Actor, no_such_tenant
 from tenants.diff import Difference, find_differences
 from tenants.errors import CONTENDED, DOMAIN_CLAIMED, PRECONDITION_FAILED, Refused, named, unreadable
 from tenants.ownership import reconcile, refuse_another_plan, refuse_vouching
+from tenants.sealing import seal_secrets
 from tenants.turns import Turns
 
 MAX_ATTEMPTS = 20
@@ -150,14 +152,22 @@ def decide(write: Write, current: Current, draft: Draft, now_ms: int) -> Decisio
 
 
 class Writer:
-    """Reads and changes tenants' records. `now_ms`: Unix time; `pause_s(n)`: how long to wait after the n-th try."""
+    """Reads and changes tenants' records. `now_ms`: Unix time; `pause_s(n)`: how long to wait after the n-th try.
+
+    `sealer` seals the secrets of documents on their way in; without one, those that have any are refused.
+    """
 
     def __init__(
-        self, catalog: Catalog, now_ms: Callable[[], int], pause_s: Callable[[int], float] | None = None
+        self,
+        catalog: Catalog,
+        now_ms: Callable[[], int],
+        pause_s: Callable[[int], float] | None = None,
+        sealer: Sealer | None = None,
     ) -> None:
         self._catalog = catalog
         self.now_ms = now_ms
         self._pause_s = pause_s or _full_jitter_s
+        self._sealer = sealer
         self._turns = Turns()
 
     async def read(self, tenant: str) -> Current:
@@ -179,7 +189,7 @@ class Writer:
         """
 
         async def decide_document(current: Current) -> Decision:
-            decision = decide(write, current, edit(current), self.now_ms())
+            decision = decide(write, current, self._sealed(edit(current), current), self.now_ms())
             if write.options.is_dry_run:
                 await self._refuse_claimed(write.tenant, decision)
             return decision
@@ -203,6 +213,12 @@ class Writer:
         if write.options.is_dry_run or not decision.is_changed:
             return _receipt(write, current, decision)
         return await self._commit(write, current, decision)
+
+    def _sealed(self, draft: Draft, current: Current) -> Draft:
+        if draft.document is None:
+            return draft
+        before = current.record.document if current.record else {}
+        return replace(draft, document=seal_secrets(draft.document, before, self._sealer))
 
     async def _commit(self, write: Write, current: Current, decision: Decision) -> Receipt:
         change = Change(

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tenants.api import domains, fleet, keys, limits, plans, tenants
+from tenants.api import domains, fleet, keys, limits, plans, sessions, tenants
 from tenants.api.bodies import MAX_BODY_BYTES
 from tenants.api.docs import render_docs
 from tenants.api.endpoint import Endpoint, set_fixed_headers
@@ -45,6 +45,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *keys.OPERATIONS,
     *plans.OPERATIONS,
     *limits.OPERATIONS,
+    *sessions.OPERATIONS,
     *fleet.OPERATIONS,
     Operation(
         "getOpenapi", "GET", "/v1/openapi.json", "This API, described (OpenAPI 3.1)", get_openapi, "About",

@@ -192,6 +192,12 @@ class Removed(Written):
     id: str
 
 
+class SessionsRevoked(Written):
+    """Browser sessions that are over."""
+
+    subject: str | None = Field(description="Whose they were; null: everybody's.")
+
+
 class NewToken(NewSecret):
     """A token to create: `tenant` for a tenant's, or `kind: operator`."""
 

@@ -31,6 +31,7 @@ PATH_PARAMETERS = {
     "tenant": "The tenant's name.",
     "host": "A hostname or mask, as in the document.",
     "id": "The id, as answered when it was created.",
+    "subject": "Who has logged in, as targets know it in `X-Portico-Subject`.",
 }
 
 DOCUMENT_EXAMPLE: Json = {

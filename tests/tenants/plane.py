@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from store.settings import load_settings
 from tenants.control import serve
 
 OPERATOR = "an-operator-token-of-the-tests"
+SECRET_KEY = base64.b64encode(b"k" * 32).decode()
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,9 @@ def document(**fields: Any) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def running_plane(redis_url: str) -> AsyncIterator[Plane]:
+async def running_plane(redis_url: str, secret_key: str = SECRET_KEY) -> AsyncIterator[Plane]:
     """Run a control plane over this Redis, on a port of its own, while the context is open."""
-    env = {"PORTICO_REDIS_URL": redis_url, "PORTICO_BOOTSTRAP_TOKEN": OPERATOR}
+    env = {"PORTICO_REDIS_URL": redis_url, "PORTICO_BOOTSTRAP_TOKEN": OPERATOR, "PORTICO_SECRET_KEY": secret_key}
     settings = load_settings("control", {"control_listen": "127.0.0.1:0"}, env)
     async with (
         serve(settings) as url,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
@@ -72,6 +73,14 @@ def test_no_tenant_reaches_the_admin_api_through_the_edge_though_loopback_is_ope
         assert "openapi" in shell(f"curl -s {admin}/v1/openapi.json")
         told = shell(f"curl -s -H 'Host: curious.localhost' {edge}/v1/openapi.json")
         assert '"error": "upstream_connect"' in told
+
+
+def test_its_processes_share_a_secret_key_of_its_own_that_is_on_no_command_line() -> None:
+    with running_dev() as dev:
+        planes = [each for each in dev.family() if {"tenants.control", "edge"} & set(each.cmdline())]
+        [key] = {each.environ().get("PORTICO_SECRET_KEY", "") for each in planes}
+        assert len(base64.b64decode(key)) == 32
+        assert not [each for each in dev.family() if key in " ".join(each.cmdline())]
 
 
 def test_when_it_is_killed_nothing_is_left(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ BODIES: dict[str, object] = {
 
 def path_of(operation: Operation, tenant: str) -> str:
     """The path with what exists of this tenant in it."""
-    return operation.path.replace("{tenant}", tenant).replace("{host}", f"{tenant}.test").replace("{id}", "some-id")
+    exists = {"tenant": tenant, "host": f"{tenant}.test", "id": "some-id", "subject": "somebody"}
+    return operation.path.format(**exists)
 
 
 def by_name(operation: Operation) -> str:

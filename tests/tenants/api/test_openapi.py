@@ -11,8 +11,6 @@ import pytest
 
 from store.catalog import Catalog
 from store.client import connect
-from store.counts import Counts
-from store.fleet import Fleet
 from store.model import parse_document, parse_plans
 from tenants.api.app import OPERATIONS, build_app, describe, page
 from tenants.errors import KINDS
@@ -22,7 +20,7 @@ from tests.tenants.plane import Plane, document
 
 async def test_every_route_is_documented_and_every_documented_operation_is_routed() -> None:
     async with connect("redis://127.0.0.1:1", "control") as client:
-        app = build_app(Service(Catalog(client), Fleet(client), Counts(client)))
+        app = build_app(Service(client, Catalog(client)))
     routed = {
         (route.method, route.resource.canonical)
         for route in app.router.routes()
@@ -41,6 +39,7 @@ async def test_every_route_is_documented_and_every_documented_operation_is_route
         "GET /v1/tenants/{tenant}/domains/{host}", "DELETE /v1/tenants/{tenant}/domains/{host}",
         "POST /v1/tenants/{tenant}/domains/{host}/verify", "GET /v1/tenants/{tenant}/keys",
         "POST /v1/tenants/{tenant}/keys", "DELETE /v1/tenants/{tenant}/keys/{id}",
+        "DELETE /v1/tenants/{tenant}/sessions", "DELETE /v1/tenants/{tenant}/sessions/{subject}",
         "GET /v1/tenants/{tenant}/revisions", "POST /v1/tenants/{tenant}/rollback", "GET /v1/nodes", "GET /v1/audit",
         "GET /v1/tokens", "POST /v1/tokens", "DELETE /v1/tokens/{id}", "GET /v1/openapi.json", "GET /v1/docs",
     ],

@@ -258,3 +258,12 @@ async def test_every_answer_can_be_read_by_a_program(portico: Portico, acme: Pla
     assert yaml.safe_load(after.out) is not None
     assert before.out == after.out
     assert after.err == ""
+
+
+async def test_sessions_are_revoked_of_one_subject_or_of_all(portico: Portico, acme: Plane) -> None:
+    one = await portico.ok("session", "revoke", "acme", "--subject", "auth0|ann/x")
+    assert one.out == "the sessions of auth0|ann/x at acme revoked (revision 2)\n"
+    everybody = (await portico.ok("session", "revoke", "acme", "--wait", "-o", "json")).data
+    assert (everybody["subject"], everybody["revision"], everybody["workers"]) == (None, 3, 0)
+    nobody = await portico("session", "revoke", "none")
+    assert (nobody.status, nobody.lines) == (1, ["portico: there is no tenant 'none'"])
