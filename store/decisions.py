@@ -76,12 +76,14 @@ def states_of(
     takes: Sequence[Take], meters: Sequence[Meter], states: Sequence[State], *, is_taken: bool
 ) -> tuple[LimitState, ...]:
     """Say where each limit stands by now, and which of them would not have one more where one was refused."""
+    if len(takes) == 1:  # as mostly
+        return (_state_of(takes[0], meters[0], states[0], is_taken=is_taken),)
     return tuple(
-        [
-            LimitState(
-                take.name, take.units, take.period_s, take.burst,
-                of.remaining(each), of.reset_us(each) / US_PER_S, is_taken or of.is_admitted(each),
-            )
-            for take, of, each in zip(takes, meters, states, strict=True)
-        ]
-    )  # fmt: skip
+        [_state_of(take, of, each, is_taken=is_taken) for take, of, each in zip(takes, meters, states, strict=True)]
+    )
+
+
+def _state_of(take: Take, of: Meter, state: State, *, is_taken: bool) -> LimitState:
+    left, reset_after_s = of.remaining(state), of.reset_us(state) / US_PER_S
+    is_admitted = is_taken or of.is_admitted(state)
+    return LimitState(take.name, take.units, take.period_s, take.burst, left, reset_after_s, is_admitted)

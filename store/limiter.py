@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError
 
@@ -19,9 +19,10 @@ from store.client import Client
 from store.decisions import Decision, Take, names_of, states_of
 from store.errors import StoreError
 from store.held import Held, plan_of
+from store.lane import Reply
 from store.lease import NEVER_S, NOTHING, Grant
 from store.local import Debts, LocalCounts
-from store.meter import State
+from store.meter import Meter, State
 from store.scripts import script
 
 IDLE_S = 1.0
@@ -33,6 +34,14 @@ LONGEST_WAIT_S = 0.05
 Name = tuple[str, tuple[Take, ...]]
 Asking = tuple[int, float]
 """How many units, and for how long they live."""
+
+
+class First(NamedTuple):
+    """A caller's first asking, on its way."""
+
+    reply: Reply
+    meters: tuple[Meter, ...]
+    at_s: float
 
 
 class Limiter:
@@ -91,7 +100,11 @@ class Limiter:
         takes = tuple(takes)
         if not takes:
             return Decision(True, (), 0.0, "store")
-        decision = self.take_at_once(tenant, takes) or await self._take_first(tenant, takes)
+        asked = self._ask_first(tenant, takes)
+        if asked is not None:
+            decision = self._decide_first(tenant, takes, asked, await asked.reply)
+        else:
+            decision = self.take_at_once(tenant, takes)
         due_s = self._now() + LONGEST_WAIT_S
         while decision is None:
             held = self._held.get((tenant, takes))
@@ -105,7 +118,7 @@ class Limiter:
                 return self._decide_locally(tenant, takes, held)
         return decision
 
-    async def _take_first(self, tenant: str, takes: tuple[Take, ...]) -> Decision | None:
+    def _ask_first(self, tenant: str, takes: tuple[Take, ...]) -> First | None:
         """Ask for a caller who has not come for a second or two, by as little as it takes; None for any other.
 
         Most callers come now and then: for them nothing is held, and there is nobody to wait with.
@@ -114,11 +127,16 @@ class Limiter:
         if name in self._held or name in self._seen or name in self._seen_before or self._breaker is not CLOSED:
             return None
         self._seen.add(name)
-        self._go_on()
+        if self._timer is None:
+            self._go_on()
         meters, _, arguments = plan_of(*[take.shape for take in takes])
-        now_s = self._now()
+        at_s = self._now()
         reply = self._client.submit(script("take"), names_of(tenant, takes), (1, 0, *arguments))
-        if reply is None or isinstance(found := await reply, NoScriptError):
+        return None if reply is None else First(reply, meters, at_s)
+
+    def _decide_first(self, tenant: str, takes: tuple[Take, ...], asked: First, found: Any) -> Decision | None:
+        """Say what Redis has decided for such a caller; None to ask again, by all that there is."""
+        if isinstance(found, NoScriptError):
             return None
         self.calls += 1
         if isinstance(found, Exception):
@@ -128,10 +146,10 @@ class Limiter:
             self._is_back()
         before = list(zip(found[2::2], found[3::2], strict=True))
         if found[0]:
-            after = [of.stepped(each) for each, of in zip(before, meters, strict=True)]
-            return Decision(True, states_of(takes, meters, after, is_taken=True), 0.0, "store")
+            after = [of.stepped(each) for each, of in zip(before, asked.meters, strict=True)]
+            return Decision(True, states_of(takes, asked.meters, after, is_taken=True), 0.0, "store")
         held = self._hold(tenant, takes)
-        held.asked(now_s, 1, held.terms.life_s)
+        held.asked(asked.at_s, 1, held.terms.life_s)
         held.granted(Grant(0, found[1], before))
         return self._decide(held)
 

@@ -27,7 +27,10 @@ def policy_of(name: str, limit: Limit) -> str:
 
 def state_field(states: Sequence[LimitState]) -> str:
     """Write where each limit stands: `"per-key";r=50;t=1`, what is left and the seconds until all of it is back."""
-    return ", ".join([f'"{each.name}";r={max(0, each.remaining)};t={math.ceil(each.reset_after_s)}' for each in states])
+    if len(states) == 1:  # as mostly
+        name, _, _, _, left, reset_after_s, _ = states[0]
+        return f'"{name}";r={left};t={math.ceil(reset_after_s)}'
+    return ", ".join([f'"{each.name}";r={each.remaining};t={math.ceil(each.reset_after_s)}' for each in states])
 
 
 def place_state(name: str, left: int) -> str:

@@ -37,7 +37,8 @@ def key_of(by: By, route: str) -> KeyOf:
         claim = by.claim or ""
         return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.claim(claim) or "")
     if by.kind == "key":
-        return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.key_id or who.subject)
+        # An API key's id is ours, and fit for a name as it is.
+        return lambda ctx: "" if (who := ctx.identity) is None else who.key_id or value_key(who.subject)
     return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.subject)
 
 
