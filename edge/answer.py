@@ -174,6 +174,9 @@ class Answer:
             return b""
         self._head_seen = None
         self._head_bytes = end + len(_END_OF_HEAD)
+        if seen.find(b"\n ", 0, end) >= 0 or seen.find(b"\n\t", 0, end) >= 0:
+            # Obsolete folding (RFC 9112 section 5.2): what the parser makes of it depends on how it comes in pieces.
+            raise protocol_error("a folded field line")
         if seen.count(b"\n", 0, end) != seen.count(b"\r\n", 0, end):
             self._surplus = True  # the parser may have found its end before
         return seen

@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any
 
 from edge.census import ConnectionLimits
-from edge.client_edge.key_cache import KeyCache
+from edge.client_edge.key_cache import KeyCache, Lookup
 from edge.client_edge.key_sets import KeySets, asking
 from edge.client_edge.key_usage import KeyUsage
 from edge.client_edge.limits import Counting
@@ -46,13 +46,14 @@ from edge.watcher import Watcher
 from store.catalog import Catalog
 from store.client import connect
 from store.codec import Envelope
-from store.errors import RecordUnreadable, StoreError
+from store.errors import RecordUnreadable, StoreError, StoreUnavailable
 from store.feed import Feed
 from store.fleet import Fleet
 from store.guards import Guards
 from store.limiter import Limiter
 from store.model import read_document
 from store.reports import WorkerReport
+from store.secrets import ApiKeyRecord
 from store.settings import Settings
 
 TUNNEL_IDLE_TIMEOUT_S = 300.0
@@ -144,7 +145,7 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         ]
         with suppress(StoreError):
             await data.ping()  # so that no request pays for the handshake
-        keys = KeyCache(Catalog(data).get_key)
+        keys = KeyCache(_believing(Catalog(data), lambda: watcher.alarm))
         identity = _identity(settings.node, index)
         limiter = Limiter(data, lambda: watcher.live_workers)
         stack.push_async_callback(limiter.aclose)
@@ -196,6 +197,18 @@ def _forgetting(keys: KeyCache, sessions: SessionParts | None) -> Callable[[str]
             sessions.known.forget(tenant)
 
     return forget
+
+
+def _believing(catalog: Catalog, alarm: Callable[[], str | None]) -> Lookup:
+    """Make the look-up of API keys: a store whose configuration is not followed is not believed about keys either."""
+
+    async def get_key(tenant: str, key_id: str) -> ApiKeyRecord | None:
+        fault = alarm()
+        if fault is not None:
+            raise StoreUnavailable(fault)
+        return await catalog.get_key(tenant, key_id)
+
+    return get_key
 
 
 def _connection_limits(settings: Settings) -> ConnectionLimits:

@@ -322,4 +322,9 @@ def field_value(text: str) -> str:
     """Make any text fit to be a field's value: what is not visible ASCII is percent-encoded as UTF-8."""
     if text.isascii() and text.isalnum():
         return text
-    return quote(text, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}%").strip()
+    quoted = quote(text, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}%")
+    inner = quoted.strip(" ")  # a field's outer blanks are no part of it, and two names must not become one
+    if len(inner) == len(quoted):
+        return quoted
+    before = len(quoted) - len(quoted.lstrip(" "))
+    return "%20" * before + inner + "%20" * (len(quoted) - len(inner) - before)

@@ -104,7 +104,7 @@ class Pace:
         return divmod(max(0, slack - left * self.unit), self.parts)
 
     def read(self, kept: Arrival | None, now_us: int) -> Ahead:
-        """Return how far a kept arrival time is ahead of now: never less than nothing, never more than can be owed."""
+        """Return how far a kept arrival time is ahead of now: nothing at least; the slack, if more than can be owed."""
         if kept is None:
             return (0, 0)
         us, part, parts = kept
@@ -112,7 +112,14 @@ class Pace:
             us, part = us + (part > 0), 0
         if us < now_us:
             return (0, 0)
-        return min((us - now_us, part), (self.slack[0] + DEBT_US, self.slack[1]))
+        ahead = (us - now_us, part)
+        return ahead if ahead <= (self.slack[0] + DEBT_US, self.slack[1]) else self.slack
+
+    def cut(self, kept: Arrival | None, now_us: int) -> Arrival | None:
+        """Return what to keep at once instead of what is farther ahead than can be owed, None where nothing is."""
+        if kept is None or kept[0] - now_us <= self.slack[0] + DEBT_US:
+            return None
+        return self.kept(self.slack, now_us)
 
     def kept(self, state: Ahead, now_us: int) -> Arrival:
         """Return the arrival time that is so far ahead of now."""

@@ -22,6 +22,10 @@ from store.scripts import Argument, script
 LIFE_S = 5.0
 RENEW_S = 1.0
 LINGER_S = 0.02
+KEPT_PART = 10
+"""A worker keeps no more empty places than the tenth part of all: others may be waiting for them."""
+AGAIN_S = 0.01
+"""Who is refused asks once more after so long: what has just been left may still be on its way."""
 REFUSED_FOR_S = 0.01
 """For so long a refusal is repeated without asking."""
 RETRY_AFTER_S = 1.0
@@ -115,6 +119,13 @@ class Guards:
         room = self._rooms.get(name)
         if room is None:
             room = self._rooms[name] = Room(name, place.most)
+        entry = await self._entered(room, place)
+        if entry.admitted or entry.source != "store":
+            return entry
+        await asyncio.sleep(AGAIN_S)
+        return await self._entered(room, place)
+
+    async def _entered(self, room: Room, place: Place) -> Entry:
         if not self._may_ask():
             return self._without_redis(room, place)
         waiter: asyncio.Future[Entry | None] = asyncio.get_running_loop().create_future()
@@ -147,7 +158,10 @@ class Guards:
     def _left(self, room: Room) -> None:
         room.running -= 1
         room.full_until_s = 0.0
-        self._trim_later()
+        if (room.counted - room.running) * KEPT_PART > room.most:
+            self._start(self._tell_redis(room))  # at once
+        else:
+            self._trim_later()
 
     def _trim_later(self) -> None:
         if self._trimming is None:

@@ -20,9 +20,9 @@ from store.decisions import Decision, Take, names_of, states_of
 from store.errors import StoreError
 from store.held import Held, plan_of
 from store.lane import Reply
-from store.lease import NEVER_S, NOTHING, Grant
+from store.lease import NOTHING, Grant
 from store.local import Debts, LocalCounts
-from store.meter import Meter, State
+from store.meter import Meter
 from store.scripts import script
 
 IDLE_S = 1.0
@@ -40,6 +40,7 @@ class First(NamedTuple):
     """A caller's first asking, on its way."""
 
     reply: Reply
+    names: list[str]
     meters: tuple[Meter, ...]
     at_s: float
 
@@ -131,8 +132,9 @@ class Limiter:
             self._go_on()
         meters, _, arguments = plan_of(*[take.shape for take in takes])
         at_s = self._now()
-        reply = self._client.submit(script("take"), names_of(tenant, takes), (1, 0, *arguments))
-        return None if reply is None else First(reply, meters, at_s)
+        names = names_of(tenant, takes)
+        reply = self._client.submit(script("take"), names, (1, 0, *arguments))
+        return None if reply is None else First(reply, names, meters, at_s)
 
     def _decide_first(self, tenant: str, takes: tuple[Take, ...], asked: First, found: Any) -> Decision | None:
         """Say what Redis has decided for such a caller; None to ask again, by all that there is."""
@@ -147,6 +149,7 @@ class Limiter:
         before = list(zip(found[2::2], found[3::2], strict=True))
         if found[0]:
             after = [of.stepped(each) for each, of in zip(before, asked.meters, strict=True)]
+            self._local.remember(asked.names, asked.meters, after)
             return Decision(True, states_of(takes, asked.meters, after, is_taken=True), 0.0, "store")
         held = self._hold(tenant, takes)
         held.asked(asked.at_s, 1, held.terms.life_s)
@@ -265,11 +268,9 @@ class Limiter:
     # -- without Redis ---------------------------------------------------------------------------------------------
 
     def _decide_locally(self, tenant: str, takes: tuple[Take, ...], held: Held | None) -> Decision:
-        names = names_of(tenant, takes) if held is None else held.names
-        stood: Sequence[State] = ()
-        if held is not None and held.asked_at_s > NEVER_S and held.grant is not NOTHING:
-            stood = held.states(self._now())
-        return self._local.take(takes, names, stood)
+        if held is not None and held.grant is not NOTHING:
+            return self._local.take(takes, held.names, held.states(self._now()))
+        return self._local.take(takes, names_of(tenant, takes))
 
     def _is_back(self) -> None:
         """Redis has answered: what was counted without it is owed to it."""
@@ -312,6 +313,7 @@ class Limiter:
             if held.asked_at_s > before_s or held.is_asking or held.waiting:
                 break
             del self._held[name]
+            self._local.remember(held.names, held.meters, held.states(self._now()))
             self._give_back(held)
         if self._held or self._seen_before:
             self._go_on()

@@ -16,6 +16,7 @@ from store.meter import US_PER_S, Kept, Meter, State, take_all
 CLOSED_RETRY_S = 1.0
 MAX_LOCAL_COUNTS = 20_000
 MAX_DEBTS_IN_ONE = 200
+MAX_REMEMBERED = 50_000
 
 
 @dataclass(slots=True)
@@ -37,6 +38,10 @@ class Debts:
     arguments: tuple[bytes, ...]
 
 
+def _left(share: Share, now_us: int) -> int:
+    return share.meter.remaining(share.meter.read(share.kept, now_us))
+
+
 class LocalCounts:
     """Decides as limits declare: `local` counts here, shared among `live_workers`, `open` admits, `closed` refuses."""
 
@@ -45,6 +50,7 @@ class LocalCounts:
         self._now = now
         self._unix_zero_s = time.time() - now()  # the clock that windows are told by, and that nobody sets
         self._shares: dict[str, Share] = {}
+        self._stood: dict[str, Kept] = {}
 
     @property
     def has_counted(self) -> bool:
@@ -54,7 +60,7 @@ class LocalCounts:
     def take(self, takes: Sequence[Take], names: Sequence[str], stood: Sequence[State] = ()) -> Decision:
         """Take one from every limit, or none; one that is closed refuses the request.
 
-        `stood` says where each limit stands as far as this worker knows, nothing where it knows none of them.
+        `stood` says where each limit stands, as far as this worker knows; what has been remembered of it if not given.
         """
         policies = {take.on_store_loss for take in takes}
         if "closed" in policies:
@@ -62,14 +68,28 @@ class LocalCounts:
         counted = [at for at, take in enumerate(takes) if take.on_store_loss == "local"]
         if not counted:
             return Decision(True, (), 0.0, "open")
-        now_us = int((self._unix_zero_s + self._now()) * US_PER_S)
+        now_us = self._now_us()
         shares = [self._share(takes[at], names[at], stood[at] if stood else None, now_us) for at in counted]
         return self._count([takes[at] for at in counted], shares, now_us)
+
+    def remember(self, names: Sequence[str], meters: Sequence[Meter], states: Sequence[State]) -> None:
+        """Note where limits stand that nobody holds any more: their shares begin there."""
+        now_us = self._now_us()
+        for name, of, state in zip(names, meters, states, strict=True):
+            self._stood.pop(name, None)
+            self._stood[name] = of.kept(state, now_us)
+        while len(self._stood) > MAX_REMEMBERED:
+            del self._stood[next(iter(self._stood))]
+
+    def _now_us(self) -> int:
+        return int((self._unix_zero_s + self._now()) * US_PER_S)
 
     def settle(self) -> list[Debts]:
         """Say what is owed, tenant by tenant, and forget all counts: Redis has them from now on."""
         shares, self._shares = self._shares, {}
-        now_us = int((self._unix_zero_s + self._now()) * US_PER_S)
+        now_us = self._now_us()
+        for name, share in shares.items():  # if all workers have spent as much of theirs
+            self.remember([name], [share.whole], [share.whole.with_left(_left(share, now_us) * share.workers, now_us)])
         by_tenant: dict[str, list[str]] = {}
         for name in shares:
             by_tenant.setdefault(name.partition("}")[0], []).append(name)
@@ -86,9 +106,10 @@ class LocalCounts:
         if share is None or share.workers != workers or share.whole is not meter_of(take.shape):
             whole, meter = meter_of(take.shape), meter_of(take.shape, workers)
             if share is not None:
-                began = meter.with_left(share.meter.remaining(share.meter.read(share.kept, now_us)), now_us)
-            elif stood is not None:
-                began = meter.with_left(whole.remaining(stood) // workers, now_us)
+                began = meter.with_left(_left(share, now_us), now_us)
+            elif stood is not None or name in self._stood:
+                known = whole.read(self._stood.get(name), now_us) if stood is None else stood
+                began = meter.with_left(whole.remaining(known) // workers, now_us)
             else:
                 began = meter.read(None, now_us)
             share = Share(meter.kept(began, now_us), began, meter, whole, workers)

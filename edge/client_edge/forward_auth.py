@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 
 from edge.client_edge.auth import AuthMethod, Verdict
 from edge.context import Identity, ProxyContext
+from edge.cookies import drop_own_cookies
 from edge.errors import EdgeError
 from edge.exchange import Exchange
 from edge.framing import has_controls
@@ -76,6 +77,7 @@ def question_of(ctx: ProxyContext) -> CIMultiDict[str]:
     for name in _CREDENTIALS:
         if name not in fields:
             fields.extend((name, value) for value in came.headers.getall(name, ()))
+    drop_own_cookies(fields)
     for name in _NOT_ASKED:
         fields.popall(name, None)
     path = read_target(came).path  # in the one spelling that the route was found by, before it is rewritten

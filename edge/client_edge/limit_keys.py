@@ -30,9 +30,10 @@ def key_of(by: By, route: str) -> KeyOf:
     if by.kind == "ip":
         return lambda ctx: address_key(ctx.request.remote or "")
     if by.kind == "header":
-        header = by.header or ""
+        header, name = by.header or "", (by.header or "").lower()
         key = _hidden if _MAY_BE_SECRET.search(header) else value_key
-        return lambda ctx: key(ctx.request.in_req.headers.get(header, ""))
+        # What a trusted service says counts for more than what a client does under the same name.
+        return lambda ctx: key(_field(ctx, name) or ctx.request.in_req.headers.get(header) or "")
     if by.kind == "claim":
         claim = by.claim or ""
         return lambda ctx: "" if (who := ctx.identity) is None else value_key(who.claim(claim) or "")

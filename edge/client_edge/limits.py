@@ -27,6 +27,15 @@ TakeOf = Callable[[ProxyContext], Take | None]
 PlaceOf = Callable[[ProxyContext], Place]
 
 
+class CostError(Exception):
+    """A request costs more than a limit ever admits; no wait would help, and its period is as good as any to say."""
+
+    def __init__(self, name: str, retry_after_s: float) -> None:
+        super().__init__(name)
+        self.name = name
+        self.retry_after_s = retry_after_s
+
+
 class NamedLimit(NamedTuple):
     """A limit and the name the document gives it."""
 
@@ -81,15 +90,19 @@ class _Limits:
         """Admit or refuse at once by what is known here; what is to be awaited where that takes Redis."""
         if self._places:
             return self._enter(ctx)
-        takes = self._all_takes(ctx) if self._take is None else (self._take(ctx),)
+        takes = self._all_takes(ctx, []) if self._take is None else (self._take(ctx),)
         decision = self._limiter.take_at_once(self._tenant, takes)
         if decision is None:
             return self._ask(ctx, takes, [])
         self._settle(ctx, decision, [])
         return None
 
-    def _all_takes(self, ctx: ProxyContext) -> tuple[Take, ...]:
-        return tuple([take for of in self._takes if (take := of(ctx)) is not None])
+    def _all_takes(self, ctx: ProxyContext, places: list[str]) -> tuple[Take, ...]:
+        try:
+            return tuple([take for of in self._takes if (take := of(ctx)) is not None])
+        except CostError as error:
+            self._settle(ctx, Decision(False, (), error.retry_after_s, "store"), [*places, place_state(error.name, 0)])
+            raise
 
     async def _ask(self, ctx: ProxyContext, takes: tuple[Take, ...], places: list[str]) -> None:
         self._settle(ctx, await self._limiter.take(self._tenant, takes), places)
@@ -107,7 +120,7 @@ class _Limits:
                 self._settle(ctx, Decision(False, (), RETRY_AFTER_S, entry.source), stand)
             ctx.defer(partial(self._guards.leave, self._tenant, place))
         if self._takes:
-            await self._ask(ctx, self._all_takes(ctx), stand)
+            await self._ask(ctx, self._all_takes(ctx, stand), stand)
         else:
             self._settle(ctx, Decision(True, (), 0.0, source), stand)
 
@@ -143,8 +156,8 @@ class _Shadows:
         for take_of in self._takes:
             try:
                 take = take_of(ctx)
-            except EdgeError:  # it costs more than the limit ever admits
-                self._note(refusing, "", "store")
+            except CostError as error:
+                self._note(refusing, error.name, "store")
                 continue
             decision = await self._limiter.take(self._tenant, () if take is None else (take,))
             if take is not None and not decision.admitted:
@@ -199,8 +212,7 @@ def _take_at_cost(base: Take, key: KeyOf, limit: RateLimit | QuotaLimit) -> Take
     def take(ctx: ProxyContext) -> Take | None:
         units = cost(ctx)
         if units > most:
-            detail = f"it costs {units}, and {base.name} never admits more than {most}"
-            raise EdgeError("rate_limited", detail, retry_after_s=base.period_s)
+            raise CostError(base.name, base.period_s)
         return base._replace(key=key(ctx), cost=units) if units else None
 
     return take

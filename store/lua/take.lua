@@ -55,7 +55,8 @@ local function read_rate(limit, kept)
   if limit.us < 0 then
     limit.us, limit.part = 0, 0
   elseif limit.us > most_us or (limit.us == most_us and limit.part > limit.slack_part) then
-    limit.us, limit.part, limit.is_anew = most_us, limit.slack_part, true -- a smaller burst, or a clock set back
+    -- It is not owed: the limit was made wider, or a clock set back. It is used up and comes back from now on.
+    limit.us, limit.part, limit.is_anew, limit.is_cut = limit.slack_us, limit.slack_part, true, true
   end
 end
 
@@ -136,6 +137,13 @@ if granted > 0 then
       kept, for_us = string.format('%.0f %.0f %.0f', now + us, part, limit.parts) .. note(limit), us
     end
     redis.call('SET', KEYS[i], kept, 'PX', string.format('%.0f', math.floor(for_us / 1000) + 1))
+  end
+end
+for i = 1, #KEYS do
+  local limit = limits[i]
+  if granted == 0 and limit.is_cut then -- else it would be cut anew each time, and never come back
+    redis.call('SET', KEYS[i], string.format('%.0f %.0f %.0f', now + limit.us, limit.part, limit.parts) .. note(limit),
+      'PX', string.format('%.0f', math.floor(limit.us / 1000) + 1))
   end
 end
 reply[1], reply[2] = granted, taken_at

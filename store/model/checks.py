@@ -135,7 +135,7 @@ def _callers(place: Loc, sketch: Sketch[Route], draft: Draft) -> Iterator[Found]
         if not route.auth:
             yield Found((*place, "scopes"), "nobody is asked who calls: the route has no auth")
         for name, method in methods.items():
-            if isinstance(method, BasicAuth | ForwardAuth):
+            if isinstance(method, BasicAuth | ForwardAuth | SessionAuth):
                 yield Found((*place, "scopes"), f"who comes by {name!r} has no scopes, and could never pass")
     nameless = [name for name in methods if _is_nameless(draft.auth[name])]
     for at, limit_name in enumerate(route.limits if sketch.has("limits") and nameless else ()):
@@ -159,6 +159,8 @@ def _limits(place: Loc, sketch: Sketch[Route], draft: Draft) -> Iterator[Found]:
         if limit is not None and limit.has("by") and limit.part.by.needs_auth and not methods:
             kind = limit.part.by.kind
             yield Found((*place, "limits", at), f"{name!r} counts by {kind}, but the route has no auth")
+        elif limit is not None and limit.has("by") and limit.part.by.kind == "claim" and not _has_claims(methods):
+            yield Found((*place, "limits", at), f"{name!r} counts by a claim, but no auth of the route knows any")
         if limit is not None and limit.has("cost") and None not in methods:
             yield from _cost((*place, "limits", at), name, limit.part, [each.part for each in methods if each])
 
@@ -171,8 +173,16 @@ def _cost(place: Loc, name: str, limit: Limit, methods: Collection[AuthMethod]) 
     told = {field.lower() for method in methods if isinstance(method, ForwardAuth) for field in method.copy_headers}
     if header is not None and header.lower() not in told:
         yield Found(place, f"{name!r} costs what {header} says, but no auth of the route has it in copy_headers")
-    if claim is not None and not methods:
-        yield Found(place, f"{name!r} costs what a claim says, but the route has no auth")
+    if claim is not None and not any(isinstance(method, _WITH_CLAIMS) for method in methods):
+        yield Found(place, f"{name!r} costs what a claim says, but no auth of the route knows any")
+
+
+_WITH_CLAIMS = (JwtAuth, SessionAuth)
+
+
+def _has_claims(methods: Collection[Sketch[AuthMethod] | None]) -> bool:
+    """Say whether any of these knows claims, or may, as it cannot be read."""
+    return any(method is None or isinstance(method.part, _WITH_CLAIMS) for method in methods)
 
 
 def _lists(place: Loc, sketch: Sketch[Route]) -> Iterator[Found]:

@@ -113,8 +113,8 @@ def _unknown_type(loc: Loc, error: ErrorDetails) -> Found:
 def _part_at(loc: Loc, raw: object) -> type[Part] | None:
     """Give the part that stands at a place of the raw document."""
     if len(loc) == 2 and loc[0] in _CHOICES and isinstance(raw, Mapping):
-        part_of = auth_part if loc[0] == "auth" else limit_part
-        return part_of(raw[loc[0]][loc[1]])
+        part_of, section = auth_part if loc[0] == "auth" else limit_part, raw.get(loc[0])
+        return part_of(section.get(loc[1]) if isinstance(section, Mapping) else None)  # a name may not be as written
     return _PARTS.get(tuple(_general(loc)))
 
 

@@ -302,7 +302,7 @@ def test_an_application_appends_its_peer_and_names_the_target_as_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("user 42", "user 42"), ("a\r\nX: y", "a%0D%0AX: y"), ("é", "%C3%A9"), (" a ", "a")]
+    ("text", "value"), [("user 42", "user 42"), ("a\r\nX: y", "a%0D%0AX: y"), ("é", "%C3%A9"), (" a ", "%20a%20")]
 )
 def test_any_text_becomes_a_field_value_without_control_characters(text: str, value: str) -> None:
     assert field_value(text) == value

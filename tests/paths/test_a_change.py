@@ -114,6 +114,20 @@ async def test_an_emptied_store_leaves_every_worker_as_it_was(
         assert edge.worker.watcher.alarm == "the store is empty"
 
 
+async def test_a_key_that_an_emptied_store_does_not_know_is_no_wrong_key(
+    edges: list[RunningEdge], origin: RunningOrigin, redis_url: str
+) -> None:
+    edge = edges[0]
+    told = document("acme", origin)
+    told["routes"][0]["auth"], told["auth"] = ["keys"], {"keys": {"type": "api_key"}}
+    await edge.put(told)
+    key = await edge.put_key("acme")
+    async with redis.asyncio.Redis.from_url(redis_url) as raw:
+        await raw.flushall()
+    await until(lambda: bool(edge.worker.watcher.alarm))
+    assert (await edge.get("/", "acme.test", X_API_Key=key.text)).status == 503
+
+
 async def test_a_revoked_key_is_refused_by_every_worker_that_acknowledged(
     edges: list[RunningEdge], origin: RunningOrigin
 ) -> None:

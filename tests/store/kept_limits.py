@@ -24,6 +24,9 @@ class KeptLimits:
         """Take as many as are left; `taken_at_us` says when, for giving them back."""
         self.taken_at_us = max([now_us, *(lows[-1][0] + 1 for lows in self.lows if lows)])
         granted, before, kept = take_all(self.kept, self.meters, now_us, wanted, life_us)
+        for at, of in enumerate(self.meters):
+            if not granted and isinstance(of, Pace) and (cut := of.cut(self.kept[at], now_us)) is not None:
+                self.kept[at], self.lows[at] = cut, [(self.taken_at_us, 0)]
         for at, after in enumerate(kept):
             is_put_off = granted > 1 and before[at][0] < life_us
             self._note(at, 0 if is_put_off else before[at][0])

@@ -74,7 +74,8 @@ def test_a_workers_share_divides_rate_and_burst_but_never_to_nothing() -> None:
         ((100, 2, 3), (0, 2)),
         ((200, 1, 3), (100, 1)),
         ((200, 1, 7), (101, 0)),  # the limit was edited: rounded up
-        ((10**9, 0, 3), (666_666 + DEBT_US, 2)),  # clock set back, or a smaller burst: empty, not stuck
+        ((666_700 + DEBT_US, 0, 3), (666_600 + DEBT_US, 0)),  # what is owed
+        ((10**9, 0, 3), (666_666, 2)),  # clock set back, or a wider limit: empty, not stuck
     ],
 )
 def test_an_arrival_is_ahead_of_now_by_nothing_at_least_and_what_can_be_owed_at_most(
@@ -176,6 +177,10 @@ async def compare(url: str, paces: list[Meter], edited: Meter, takes: list[Turn]
             granted, ahead, kept = take_all([arrivals.get(n) for n in chosen], used, reply[1], wanted, life_us)
             assert reply[0] == granted
             assert list(zip(reply[2::2], reply[3::2], strict=True)) == ahead
+            cut = {
+                n: of.cut(arrivals.get(n), reply[1]) for n, of in zip(chosen, used, strict=True) if isinstance(of, Pace)
+            }
+            arrivals.update({n: kept for n, kept in cut.items() if kept is not None and not granted})
             arrivals.update(zip(chosen, kept, strict=False))
         for n, arrival in arrivals.items():
             found = await client.ask("GET", f"{{rl:t}}:{n}")
@@ -246,7 +251,16 @@ async def test_an_arrival_far_in_the_future_empties_the_limit_and_does_not_lock_
     of = pace(1000, 1.0, 2)
     await client.ask("SET", "{rl:t}:1", f"{4 * 10**15} 0 1", is_write=True)
     reply = await run_script(client, [1], [of])
-    assert (reply[0], tuple(reply[2:4])) == (0, (of.slack[0] + DEBT_US, of.slack[1]))
+    assert (reply[0], tuple(reply[2:4])) == (0, of.slack)
+
+
+async def test_a_limit_that_is_made_wider_admits_again_as_fast_as_it_says(client: Client) -> None:
+    narrow, wide = pace(1, 3600.0, 3), pace(100, 1.0, 100)
+    for _ in range(3):
+        assert (await run_script(client, [1], [narrow]))[0] == 1
+    assert (await run_script(client, [1], [wide]))[0] == 0
+    await asyncio.sleep(0.05)
+    assert (await run_script(client, [1], [wide]))[0] == 1
 
 
 async def test_bytes_that_are_no_arrival_count_as_none(client: Client) -> None:

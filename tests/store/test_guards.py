@@ -76,9 +76,10 @@ async def test_requests_that_come_together_are_counted_by_a_few_calls(redis_url:
 
 async def test_a_steady_stream_of_requests_takes_few_calls(redis_url: str) -> None:
     async with some_guards(redis_url) as one:
+        wide = THREE._replace(most=30)
         for _ in range(1000):
-            assert (await one.enter("acme", THREE)).admitted
-            leave(one, 1)
+            assert (await one.enter("acme", wide)).admitted
+            leave(one, 1, wide)
         assert one.calls <= 20
 
 
@@ -110,13 +111,23 @@ async def test_workers_share_the_places_and_never_have_more(redis_url: str) -> N
 
 
 async def test_a_place_that_nobody_takes_again_is_free_for_others_in_a_moment(redis_url: str, client: Client) -> None:
+    many = THREE._replace(most=30)
     async with some_guards(redis_url) as one:
-        await enter(one, 3)
-        leave(one, 2)
+        await enter(one, 3, many)
+        leave(one, 2, many)
         assert (await counted(client))[b"n/0/1"] == 3
         await until_counted(client, {b"n/0/1": 1})
-        leave(one, 1)
+        leave(one, 1, many)
         await until_counted(client, {})
+
+
+async def test_one_request_after_the_other_is_never_refused_whichever_worker_it_comes_to(redis_url: str) -> None:
+    one_place = Place("one", "k", 1)
+    async with some_guards(redis_url, "n/0/1") as one, some_guards(redis_url, "n/1/2") as other:
+        for turn in range(200):
+            worker = (one, other)[turn % 2]
+            assert (await worker.enter("acme", one_place)).admitted
+            leave(worker, 1, one_place)
 
 
 async def until_counted(client: Client, expected: dict[bytes, int]) -> None:

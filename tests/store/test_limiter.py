@@ -294,3 +294,29 @@ async def test_a_count_that_somebody_damaged_falls_back_to_the_local_one(limiter
 async def test_a_limit_that_cannot_be_counted_is_the_callers_error(limiter: Limiter) -> None:
     with pytest.raises(ValueError, match="1 or more"):
         await limiter.take("acme", [a_take(count=1)._replace(cost=2)])
+
+
+async def test_who_has_used_all_of_a_limit_is_given_no_more_by_one_outage_after_the_other(
+    own_redis: RedisProcess,
+) -> None:
+    clock = FakeClock()
+    async with a_limiter(own_redis.url, clock=clock) as limiter:
+        for take in (a_take(count=3, period_s=3600), a_take("month", count=3)._replace(window="month")):
+            assert [(await limiter.take("acme", [take])).admitted for _ in range(4)] == [True, True, True, False]
+        clock.now_s += 5
+        limiter._let_go()  # as a worker does with what nobody has asked for
+        assert not limiter._held
+        for _ in range(3):
+            own_redis.pause()
+            for take in (a_take(count=3, period_s=3600), a_take("month", count=3)._replace(window="month")):
+                decision = await limiter.take("acme", [take])
+                assert (decision.source, decision.admitted) == ("local", False)
+            own_redis.resume()
+            await until_asked(limiter)
+            clock.now_s += 5
+
+
+async def until_asked(limiter: Limiter) -> None:
+    async with asyncio.timeout(5):
+        while (await limiter.take("acme", [a_take("other", count=100_000)])).source != "store":  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

@@ -89,6 +89,19 @@ def test_callers_that_have_not_come_the_longest_are_forgotten_when_there_are_too
     assert keys.limit("acme", "a", "99") not in local.counts._shares
 
 
+def test_a_share_begins_where_the_limit_stood_when_it_was_let_go_of() -> None:
+    local, of = Local(2), meter_of(HUNDRED.shape)
+    name = keys.limit("acme", "a", "k")
+    local.counts.remember([name], [of], [left(HUNDRED, 0)])
+    assert local.spend(HUNDRED, 20) == 0
+    local.now_s += 0.1
+    assert local.spend(HUNDRED, 20) == 5  # half of the ten that have come back, and they come back still
+    assert local.counts.settle()
+    assert local.spend(HUNDRED, 20) == 0  # one outage after the other
+    local.now_s += 60
+    assert local.spend(HUNDRED, 20) == 10
+
+
 def test_debts_are_told_by_tenant_and_in_bounded_pieces() -> None:
     counts = LocalCounts(lambda: 1, lambda: 0.0)
     for tenant, count in (("acme", MAX_DEBTS_IN_ONE + 1), ("globex", 1)):

@@ -140,6 +140,17 @@ async def test_the_service_sees_the_clients_credentials_though_the_target_gets_o
     assert "cookie" not in fields
 
 
+@pytest.mark.parametrize(("cookie", "told"), [("__Host-portico.s=1", []), ("a=b; __Host-portico.s=1", ["a=b"])])
+async def test_the_service_does_not_get_the_edges_own_cookies(
+    edge: RunningEdge, origin: RunningOrigin, cookie: str, told: list[str]
+) -> None:
+    async with running_evil_origin(READ_HEAD, answering(), CLOSE) as service:
+        await edge.put(document(origin, service.port))
+        assert (await edge.get("/echo", Cookie=cookie)).status == 200
+        _, fields = asked_with(service)
+    assert [value for name, value in fields if name == "cookie"] == told
+
+
 async def test_the_clients_own_of_those_names_is_gone_when_another_method_lets_the_request_pass(
     edge: RunningEdge, origin: RunningOrigin
 ) -> None:

@@ -127,6 +127,9 @@ def test_what_a_client_could_say_itself_is_no_cost() -> None:
     raw["limits"]["a"] = {"rate": "9/s", "by": "ip", "cost": {"header": "X-Cost"}}
     line = "routes[0].limits[0]: 'a' costs what X-Cost says, but no auth of the route has it in copy_headers"
     assert faults_in(raw) == [line]
-    raw = with_route(limits=["a"])
+    raw = with_route(auth=["keys"], limits=["a"])
+    raw["limits"]["a"] = {"rate": "9/s", "by": {"claim": "plan"}}
+    assert faults_in(raw) == ["routes[0].limits[0]: 'a' counts by a claim, but no auth of the route knows any"]
+    raw = with_route(auth=["keys"], limits=["a"])
     raw["limits"]["a"] = {"rate": "9/s", "by": "ip", "cost": {"claim": "cost"}}
-    assert faults_in(raw) == ["routes[0].limits[0]: 'a' costs what a claim says, but the route has no auth"]
+    assert faults_in(raw) == ["routes[0].limits[0]: 'a' costs what a claim says, but no auth of the route knows any"]

@@ -178,3 +178,7 @@ def test_every_kind_of_error_has_words_of_its_own(data: st.DataObject) -> None:
     except ValidationError as error:
         found = list(found_by(error, raw))
     assert all(each.message and each.message != _IMPOSSIBLE for each in found), found
+
+
+def test_a_name_that_is_no_unicode_is_told_with_what_is_wrong_beside_it() -> None:
+    assert any("is not Unicode" in line for line in faults_in({"tenant": "a", "limits": {"\ud800": {"tenant": None}}}))

@@ -1,0 +1,140 @@
+"""Quotas, places, costs and limits in shadow, before a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Any, cast
+
+import pytest
+
+from edge.context import Identity
+from edge.errors import EdgeError, fields_of
+from store.client import connect
+from store.embedded import RedisProcess
+from store.quota import bounds_s
+from tests.edge.client_edge.taking import Taking, context, is_admitted, once, run
+
+
+async def test_a_quota_is_counted_by_windows_and_says_when_the_next_begins(taking: Taking) -> None:
+    middleware = taking.middleware(month={"quota": "2/month", "by": "ip"})
+    fields = dict((await run(middleware, context())).answer_fields)
+    assert fields["RateLimit-Policy"] == '"month";q=2;w=2592000'
+    _, end_s = bounds_s("month", int(time.time()))
+    left, reset_s = re.fullmatch(r'"month";r=(\d+);t=(\d+)', fields["RateLimit"]).groups()  # type: ignore[union-attr]
+    assert (left, abs(int(reset_s) - (end_s - time.time())) < 5) == ("1", True)
+    assert await is_admitted(middleware, context())
+    with pytest.raises(EdgeError) as caught:
+        await run(middleware, context())
+    assert caught.value.retry_after_s == pytest.approx(end_s - time.time(), abs=5)
+
+
+async def test_so_many_requests_are_under_way_at_once_and_who_is_over_leaves_a_place(taking: Taking) -> None:
+    middleware = taking.middleware(busy={"concurrent": 2, "by": "tenant"}, all={"rate": "60/m", "by": "ip"})
+    first = await run(middleware, context(), keep=True)
+    assert first.answer_fields == (
+        ("RateLimit-Policy", '"busy";q=2;qu="concurrent-requests", "all";q=60;w=60'),
+        ("RateLimit", '"busy";r=1, "all";r=59;t=1'),
+    )
+    await run(middleware, context(), keep=True)
+    refused = context()
+    with pytest.raises(EdgeError) as caught:
+        await run(middleware, refused)
+    assert dict(refused.answer_fields)["RateLimit"] == '"busy";r=0'
+    assert dict(fields_of(caught.value))["Retry-After"] == "1"
+    first.run_deferred()
+    last = await run(middleware, context())
+    assert dict(last.answer_fields)["RateLimit"] == '"busy";r=0, "all";r=57;t=3'
+
+
+async def test_who_is_refused_by_a_rate_leaves_the_place_it_had(taking: Taking) -> None:
+    middleware = taking.middleware(busy={"concurrent": 2, "by": "tenant"}, one=once("ip"))
+    assert await is_admitted(middleware, context())
+    for _ in range(5):
+        assert not await is_admitted(middleware, context())
+    assert taking.guards.running == 0
+
+
+async def test_a_request_that_is_cancelled_while_it_waits_for_a_place_has_none(own_redis: RedisProcess) -> None:
+    async with connect(own_redis.url, "data") as client:
+        taking = Taking(client)
+        middleware = taking.middleware(busy={"concurrent": 2, "by": "tenant"})
+        assert await is_admitted(middleware, context())
+        own_redis.pause()
+        waiting = asyncio.create_task(run(middleware, context(remote="192.0.2.9")))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        own_redis.resume()
+        await taking.guards.aclose()
+        assert taking.guards.running == 0
+
+
+@pytest.mark.parametrize(
+    ("cost", "fields", "claims", "left"),
+    [
+        (3, (), None, 7),
+        ({"header": "X-Cost"}, (("x-cost", "4"),), None, 6),
+        ({"header": "X-Cost"}, (("X-Cost", "0"),), None, None),
+        ({"header": "X-Cost"}, (("X-Cost", "-4"),), None, 9),
+        ({"header": "X-Cost"}, (("X-Cost", "1e9"),), None, 9),
+        ({"header": "X-Cost"}, (), None, 9),
+        ({"claim": "cost"}, (), {"cost": 5}, 5),
+        ({"claim": "cost"}, (), {"cost": "many"}, 9),
+        ({"claim": "cost"}, (), None, 9),
+    ],
+)
+async def test_a_request_costs_what_is_declared_or_what_a_trusted_service_says(
+    taking: Taking, cost: Any, fields: tuple[tuple[str, str], ...], claims: dict[str, Any] | None, left: int | None
+) -> None:
+    for limit in ({"rate": "10/h", "by": "tenant"}, {"quota": "10/month", "by": "tenant"}):
+        middleware = taking.middleware(**cast("Any", {next(iter(limit)): {**limit, "cost": cost}}))
+        ctx = context(("X-Cost", "9"))  # a client has no say
+        ctx.identity = Identity("who", claims=claims, fields=fields)
+        told = dict((await run(middleware, ctx)).answer_fields).get("RateLimit", "")
+        assert (f";r={left};" in told) if left is not None else told == ""
+
+
+async def test_a_request_that_costs_more_than_a_limit_ever_admits_is_refused(taking: Taking) -> None:
+    middleware = taking.middleware(one={"rate": "10/h", "by": "tenant", "cost": {"header": "X-Cost"}})
+    ctx = context()
+    ctx.identity = Identity("who", fields=(("X-Cost", "11"),))
+    with pytest.raises(EdgeError) as caught:
+        await run(middleware, ctx)
+    assert (caught.value.code, dict(fields_of(caught.value))["Retry-After"]) == ("rate_limited", "3600")
+    assert dict(ctx.answer_fields) == {"RateLimit-Policy": '"one";q=10;w=3600', "RateLimit": '"one";r=0'}
+    assert taking.counters.limits_refused["store"] == 1
+
+
+async def test_a_limit_by_a_header_that_a_trusted_service_sets_counts_by_what_it_says(taking: Taking) -> None:
+    middleware = taking.middleware(one=once({"header": "X-Role"}))
+    votes = []
+    for forged in ("a", "b", "c"):
+        ctx = context(("X-Role", forged))
+        ctx.identity = Identity("who", fields=(("x-role", "admin"),))
+        votes.append(await is_admitted(middleware, ctx))
+    assert votes == [True, False, False]
+
+
+async def test_a_limit_in_shadow_counts_and_reports_and_refuses_nobody(taking: Taking) -> None:
+    middleware = taking.middleware(
+        all={"rate": "100/h", "by": "tenant"},
+        strict=once("ip", shadow=True),
+        month={"quota": "2/month", "by": "ip", "shadow": True},
+        busy={"concurrent": 1, "by": "tenant", "shadow": True},
+    )
+    seen = [(await run(middleware, context(), keep=True)).shadow_refused for _ in range(3)]
+    assert seen == [(), ("busy", "strict"), ("busy", "strict", "month")]
+    assert taking.counters.limits_admitted["store"] == 3
+    assert taking.counters.limits_refused["store"] == 0
+    assert taking.counters.limits_shadow_refused["store"] == 5
+    assert dict((await run(middleware, context())).answer_fields)["RateLimit-Policy"] == '"all";q=100;w=3600'
+
+
+async def test_who_is_refused_is_not_counted_in_shadow(taking: Taking) -> None:
+    middleware = taking.middleware(one=once("ip"), month={"quota": "1/month", "by": "tenant", "shadow": True})
+    assert await is_admitted(middleware, context())
+    for _ in range(3):
+        assert not await is_admitted(middleware, context())
+    assert taking.counters.limits_shadow_refused["store"] == 0
