@@ -37,7 +37,8 @@ CASES = [
     (counted("rate", NOW_US + 2_000_000, 0, 1), (20, 20, 0, 0), 2.0),
     (counted("rate", NOW_US + 2_000_001, 0, 1), (20, 20, 0, 1), 2.000001),
     (counted("rate", NOW_US + 2_350_000, 0, 1), (20, 20, 0, 4), 2.35),
-    (counted("rate", NOW_US + 99_000_000, 0, 1), (20, 20, 0, 50), 7.0),  # no more is ever owed than of five seconds
+    (counted("rate", NOW_US + 7_000_000, 0, 1), (20, 20, 0, 50), 7.0),  # no more is ever owed than of five seconds
+    (counted("rate", NOW_US + 7_000_001, 0, 1), (20, 20, 0, 0), 2.0),  # that it was made wider is owed by nobody
     (counted("rate", NOW_US - 1, 0, 1), (0, 20, 20, 0), 0.0),
     (counted("rate", NOW_US + 100_000, 1, 2), (2, 20, 18, 0), 0.100001),  # kept before it was edited: rounded up
     (counted("thirds", NOW_US + 333_333, 1, 3), (1, 3, 2, 0), 0.333333),
