@@ -7,6 +7,7 @@ when that is back: so an outage does not make the limits any wider.
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -49,8 +50,9 @@ class LocalCounts:
         self._live_workers = live_workers
         self._now = now
         self._unix_zero_s = time.time() - now()  # the clock that windows are told by, and that nobody sets
-        self._shares: dict[str, Share] = {}
+        self._shares: OrderedDict[str, Share] = OrderedDict()
         self._stood: dict[str, Kept] = {}
+        self._stood_before: dict[str, Kept] = {}
 
     @property
     def has_counted(self) -> bool:
@@ -76,17 +78,16 @@ class LocalCounts:
         """Note where limits stand that nobody holds any more: their shares begin there."""
         now_us = self._now_us()
         for name, of, state in zip(names, meters, states, strict=True):
-            self._stood.pop(name, None)
             self._stood[name] = of.kept(state, now_us)
-        while len(self._stood) > MAX_REMEMBERED:
-            del self._stood[next(iter(self._stood))]
+        if len(self._stood) > MAX_REMEMBERED // 2:  # by halves: to find the oldest each time would cost more
+            self._stood, self._stood_before = {}, self._stood
 
     def _now_us(self) -> int:
         return int((self._unix_zero_s + self._now()) * US_PER_S)
 
     def settle(self) -> list[Debts]:
         """Say what is owed, tenant by tenant, and forget all counts: Redis has them from now on."""
-        shares, self._shares = self._shares, {}
+        shares, self._shares = self._shares, OrderedDict()
         now_us = self._now_us()
         for name, share in shares.items():  # if all workers have spent as much of theirs
             self.remember([name], [share.whole], [share.whole.with_left(_left(share, now_us) * share.workers, now_us)])
@@ -107,15 +108,16 @@ class LocalCounts:
             whole, meter = meter_of(take.shape), meter_of(take.shape, workers)
             if share is not None:
                 began = meter.with_left(_left(share, now_us), now_us)
-            elif stood is not None or name in self._stood:
-                known = whole.read(self._stood.get(name), now_us) if stood is None else stood
+            elif stood is not None or name in self._stood or name in self._stood_before:
+                kept = self._stood.get(name) or self._stood_before.get(name)
+                known = whole.read(kept, now_us) if stood is None else stood
                 began = meter.with_left(whole.remaining(known) // workers, now_us)
             else:
                 began = meter.read(None, now_us)
             share = Share(meter.kept(began, now_us), began, meter, whole, workers)
         self._shares[name] = share
         while len(self._shares) > MAX_LOCAL_COUNTS:
-            del self._shares[next(iter(self._shares))]
+            self._shares.popitem(last=False)
         return share
 
     def _count(self, takes: Sequence[Take], shares: Sequence[Share], now_us: int) -> Decision:
