@@ -25,6 +25,8 @@ SECONDS = 30.0
 RATE, BURST, OFFERED = 100, 20, 1000.0
 MOST = BURST + RATE * int(SECONDS)
 LEAST = 0.95 * MOST
+LATE_S = 0.1
+"""What is admitted is counted where it arrives, and the first of all may be later on its way than the last."""
 CLOCK_AHEAD = Path(__file__).parents[1] / "fakes" / "clock_ahead"
 
 Fault = Callable[[list[Node], RedisProcess], Awaitable[None]]
@@ -89,7 +91,7 @@ async def test_eight_workers_of_two_nodes_admit_what_is_allowed_and_hardly_less(
         request = b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n"
         load = SteadyLoad([node.port for node in nodes], request, OFFERED)
         await asyncio.gather(load.run(SECONDS), fault(nodes, own_redis))
-    within = sum(at < arrived_s[0] + SECONDS for at in arrived_s)
+    within = sum(at < arrived_s[0] + SECONDS - LATE_S for at in arrived_s)
     assert load.offered >= 0.95 * OFFERED * SECONDS
     assert LEAST <= within <= MOST, f"{within} of {load.offered}, answered {dict(load.answers)}"
 
