@@ -80,18 +80,6 @@ class Outgoing:
         self._tenants: OrderedDict[str, _TenantClient] = OrderedDict()
         self._closing: set[Task[None]] = set()
 
-    async def ask(
-        self,
-        method: str,
-        url: str,
-        fields: Fields | None = None,
-        data: Mapping[str, str] | None = None,
-        *,
-        timeout_s: float = TIMEOUT_S,
-    ) -> Answer:
-        """Ask in the name of no tenant; see `Asker.ask`."""
-        return await Asker(self).ask(method, url, fields, data, timeout_s=timeout_s)
-
     def of(self, tenant: str, max_bytes: int = MAX_ANSWER_BYTES) -> Asker:
         """Give what asks services that this tenant has named, for answers of so many bytes at most."""
         return Asker(self, tenant, max_bytes)
@@ -140,7 +128,7 @@ class Asker:
     """Asks the services of one tenant."""
 
     outgoing: Outgoing
-    tenant: str = ""
+    tenant: str
     max_bytes: int = MAX_ANSWER_BYTES
 
     async def ask(

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import gcd
 
-from store.meter import LONGEST_LIFE_S, MAX_EXACT, SHARE, US_PER_S, Kept, Meter
+from store.meter import LONGEST_LIFE_S, MAX_EXACT, MAX_UNITS, SHARE, US_PER_S, Kept, Meter
 
 Ahead = tuple[int, int]
 """How far an arrival time is ahead of now: whole microseconds, and parts of one."""
 Arrival = Kept
 """A kept arrival time: whole microseconds, part, and the parts it counts in."""
-MAX_UNITS = 1024
 MAX_PARTS = 2**40  # so that as many units as that stay exact in Lua
 DEBT_US = 5 * US_PER_S
 """How far beyond the slack an arrival time may be: what was spent without Redis is owed (lua/charge.lua)."""

@@ -1,7 +1,8 @@
 """Limits counted by this process alone, while Redis is lost: each its share of them, by the same algorithms.
 
 A share begins with its part of what was left when Redis was last heard of, and what was spent of it is owed to Redis
-when that is back: so an outage does not make the limits any wider.
+when that is back: for callers this worker has heard of, an outage makes no limit wider. Of others it knows nothing, and
+gives them its part of a limit at rest.
 """
 
 from __future__ import annotations

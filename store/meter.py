@@ -12,6 +12,8 @@ from typing import Protocol
 US_PER_S = 1_000_000
 MAX_EXACT = 2**53  # a Lua number is a double
 LONGEST_LIFE_S = 0.5
+MAX_UNITS = 1024
+"""No more are counted in one call, whatever a limit would allow."""
 SHARE = 4
 """One lease takes no more than this part of what a limit allows at once, and lives no longer than that part of a burst
 takes to come back."""

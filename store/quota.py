@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 
-from store.meter import LONGEST_LIFE_S, MAX_EXACT, SHARE, US_PER_S, Kept, Meter
+from store.meter import LONGEST_LIFE_S, MAX_EXACT, MAX_UNITS, SHARE, US_PER_S, Kept, Meter
 
 Used = tuple[int, int]
 """How much of the quota is used, and in how many µs the window ends."""
 WINDOWS = ("minute", "hour", "day", "month")
 NOMINAL_S = {"minute": 60, "hour": 3600, "day": 86_400, "month": 30 * 86_400}
 """How long windows are, a month on the average."""
-MAX_UNITS = 1024
-_DAY_S = 86_400
 
 
 def bounds_s(window: str, now_s: int) -> tuple[int, int]:

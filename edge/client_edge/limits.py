@@ -81,16 +81,15 @@ class _Limits:
     def __init__(self, tenant: str, route: str, limits: Sequence[NamedLimit], counting: Counting) -> None:
         self._tenant = tenant
         self._limiter, self._guards, self._counters = counting
-        self._places = [_place_of(*each, route) for each in limits if isinstance(each.limit, ConcurrentLimit)]
-        self._takes = [of for each in limits if (of := _take_of(*each, route)) is not None]
-        self._take = _only_take_of(limits, route)
+        self._places, self._takes = _places_and_takes(limits, route)
+        self._only_take = _only_take_of(limits, route)
         self._policy = POLICY, ", ".join([policy_of(*each) for each in limits])
 
     def check(self, ctx: ProxyContext) -> Awaitable[None] | None:
         """Admit or refuse at once by what is known here; what is to be awaited where that takes Redis."""
         if self._places:
             return self._enter(ctx)
-        takes = self._all_takes(ctx, []) if self._take is None else (self._take(ctx),)
+        takes = self._all_takes(ctx, []) if self._only_take is None else (self._only_take(ctx),)
         decision = self._limiter.take_at_once(self._tenant, takes)
         if decision is None:
             return self._ask(ctx, takes, [])
@@ -101,8 +100,9 @@ class _Limits:
         try:
             return tuple([take for of in self._takes if (take := of(ctx)) is not None])
         except CostError as error:
-            self._settle(ctx, Decision(False, (), error.retry_after_s, "store"), [*places, place_state(error.name, 0)])
-            raise
+            decision = Decision(False, (), error.retry_after_s, "store")
+            self._tell(ctx, decision, [*places, place_state(error.name, 0)])
+            raise _refusal(decision) from error
 
     async def _ask(self, ctx: ProxyContext, takes: tuple[Take, ...], places: list[str]) -> None:
         self._settle(ctx, await self._limiter.take(self._tenant, takes), places)
@@ -113,7 +113,7 @@ class _Limits:
         source: Source = "store"
         for place_of in self._places:
             place = place_of(ctx)
-            entry = self._guards.enter_at_once(self._tenant, place) or await self._guards.enter(self._tenant, place)
+            entry = await self._guards.enter(self._tenant, place)
             source = entry.source
             stand.append(place_state(place.name, entry.left))
             if not entry.admitted:
@@ -125,13 +125,16 @@ class _Limits:
             self._settle(ctx, Decision(True, (), 0.0, source), stand)
 
     def _settle(self, ctx: ProxyContext, decision: Decision, places: list[str]) -> None:
+        self._tell(ctx, decision, places)
+        if not decision.admitted:
+            raise _refusal(decision)
+
+    def _tell(self, ctx: ProxyContext, decision: Decision, places: list[str]) -> None:
         by_source = self._counters.limits_admitted if decision.admitted else self._counters.limits_refused
         by_source[decision.source] += 1
         states = decision.states
         told = state_field(states) if not places else ", ".join([*places, *([state_field(states)] if states else ())])
         ctx.answer_fields = (self._policy, (STATE, told)) if told else (self._policy,)
-        if not decision.admitted:
-            raise _refusal(decision)
 
 
 class _Shadows:
@@ -140,8 +143,7 @@ class _Shadows:
     def __init__(self, tenant: str, route: str, limits: Sequence[NamedLimit], counting: Counting) -> None:
         self._tenant = tenant
         self._limiter, self._guards, self._counters = counting
-        self._places = [_place_of(*each, route) for each in limits if isinstance(each.limit, ConcurrentLimit)]
-        self._takes = [of for each in limits if (of := _take_of(*each, route)) is not None]
+        self._places, self._takes = _places_and_takes(limits, route)
 
     async def look(self, ctx: ProxyContext) -> None:
         """Count a request that was admitted, each limit for itself, and note those that would have refused it."""
@@ -175,35 +177,41 @@ def _refusal(decision: Decision) -> EdgeError:
     return EdgeError("rate_limited", retry_after_s=decision.retry_after_s)
 
 
-def _place_of(name: str, limit: Limit, route: str) -> PlaceOf:
-    assert isinstance(limit, ConcurrentLimit)
+def _places_and_takes(limits: Sequence[NamedLimit], route: str) -> tuple[list[PlaceOf], list[TakeOf]]:
+    places = [_place_of(name, limit, route) for name, limit in limits if isinstance(limit, ConcurrentLimit)]
+    takes = [_take_of(name, limit, route) for name, limit in limits if not isinstance(limit, ConcurrentLimit)]
+    return places, takes
+
+
+def _place_of(name: str, limit: ConcurrentLimit, route: str) -> PlaceOf:
     most, loss, of = limit.concurrent, limit.on_store_loss, key_of(limit.by, route)
     return lambda ctx: Place(name, of(ctx), most, loss)
 
 
-def _take_of(name: str, limit: Limit, route: str) -> TakeOf | None:
-    """Make the function that says, for a request, what to take; one that takes the same of all makes it once."""
-    if isinstance(limit, ConcurrentLimit):
+def _only_take_of(limits: Sequence[NamedLimit], route: str) -> Callable[[ProxyContext], Take] | None:
+    """Make the one function there is where a route has one limit, of a fixed cost: most routes have no more."""
+    if len(limits) != 1 or isinstance(limit := limits[0].limit, ConcurrentLimit) or not limit.cost.is_fixed:
         return None
+    return _take_at_fixed_cost(_take(limits[0].name, limit), limit, route)
+
+
+def _take_of(name: str, limit: RateLimit | QuotaLimit, route: str) -> TakeOf:
+    """Make the function that says, for a request, what to take."""
     base = _take(name, limit)
+    if limit.cost.is_fixed:
+        return _take_at_fixed_cost(base, limit, route)
+    return _take_at_cost(base, key_of(limit.by, route), limit)
+
+
+def _take_at_fixed_cost(base: Take, limit: RateLimit | QuotaLimit, route: str) -> Callable[[ProxyContext], Take]:
+    """What takes the same of all requests makes it once."""
     of, common = key_of(limit.by, route), common_key(limit.by, route)
-    if limit.cost.header is not None or limit.cost.claim is not None:
-        return _take_at_cost(base, of, limit)
     if common is not None:
         take = base._replace(key=common)
         return lambda _: take
-    rest = base[2:]
+    name, rest = base.name, base[2:]
     # As a tuple, since a request makes one: by its fields' names it would take four times as long.
     return lambda ctx: _new_take(Take, (name, of(ctx), *rest))
-
-
-def _only_take_of(limits: Sequence[NamedLimit], route: str) -> Callable[[ProxyContext], Take] | None:
-    """Make the one function there is where a route has one limit, of a fixed cost: most routes have no more."""
-    if len(limits) != 1 or isinstance(limit := limits[0].limit, ConcurrentLimit):
-        return None
-    if limit.cost.header is not None or limit.cost.claim is not None:
-        return None
-    return _take_of(*limits[0], route)  # type: ignore[return-value]  # at a fixed cost something is always taken
 
 
 def _take_at_cost(base: Take, key: KeyOf, limit: RateLimit | QuotaLimit) -> TakeOf:

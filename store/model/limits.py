@@ -81,14 +81,19 @@ class Cost(Part):
     header: str | None = None
     claim: str | None = None
 
+    @property
+    def is_fixed(self) -> bool:
+        """Say whether it is the same for all requests."""
+        return self.header is None and self.claim is None
 
-MAX_UNITS = 1_000_000_000
+
+MAX_COUNT = 1_000_000_000
 
 
 def _cost(raw: object) -> object:
     if isinstance(raw, Cost):
         return raw
-    if isinstance(raw, int) and not isinstance(raw, bool) and 1 <= raw <= MAX_UNITS:
+    if isinstance(raw, int) and not isinstance(raw, bool) and 1 <= raw <= MAX_COUNT:
         return {"units": raw}
     if isinstance(raw, Mapping) and len(raw) == 1:
         kind, name = next(iter(raw.items()))
@@ -96,7 +101,7 @@ def _cost(raw: object) -> object:
             return {"header": check_field_name(as_text(name, "{header: X-Cost}"))}
         if kind == "claim":
             return {"claim": check_claim(as_text(name, "{claim: cost}"))}
-    raise ValueError(f"expected a number from 1 to {MAX_UNITS}, {{header: NAME}} or {{claim: NAME}}")
+    raise ValueError(f"expected a number from 1 to {MAX_COUNT}, {{header: NAME}} or {{claim: NAME}}")
 
 
 def _written_cost(cost: Cost) -> object:
@@ -111,7 +116,7 @@ Costs = Annotated[
     PlainSerializer(_written_cost),
     WithJsonSchema(
         {
-            "anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_UNITS}, *_one_of("header", "claim")],
+            "anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_COUNT}, *_one_of("header", "claim")],
             "description": "What a request costs.",
         }
     ),
@@ -127,7 +132,7 @@ CountedBy = Annotated[
         }
     ),
 ]
-Burst = Annotated[StrictInt, Field(ge=1, le=MAX_UNITS)]
+Burst = Annotated[StrictInt, Field(ge=1, le=MAX_COUNT)]
 
 
 class LimitPart(Part):

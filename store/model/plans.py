@@ -89,7 +89,7 @@ def _besides(limits: Mapping[str, Limit]) -> Iterator[Fault]:
     for name, limit in limits.items():
         if limit.every_route:
             yield Fault(path_of(("limits", name, "every_route")), "the limits of a plan are of every route anyway")
-        if not isinstance(limit, ConcurrentLimit) and (limit.cost.header or limit.cost.claim):
+        if not isinstance(limit, ConcurrentLimit) and not limit.cost.is_fixed:
             yield Fault(path_of(("limits", name, "cost")), "what a request costs a plan is a number")
 
 

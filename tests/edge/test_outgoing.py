@@ -38,9 +38,9 @@ async def outgoing(
         await made.aclose()
 
 
-async def refusal(asking: Outgoing | Asker, url: str, timeout_s: float = 5.0) -> EdgeError:
+async def refusal(asker: Asker, url: str, timeout_s: float = 5.0) -> EdgeError:
     with pytest.raises(EdgeError) as caught:
-        await asking.ask("GET", url, timeout_s=timeout_s)
+        await asker.ask("GET", url, timeout_s=timeout_s)
     assert (caught.value.code, caught.value.status) == ("auth_unavailable", 503)
     return caught.value
 
@@ -48,7 +48,7 @@ async def refusal(asking: Outgoing | Asker, url: str, timeout_s: float = 5.0) ->
 async def test_an_answer_is_given_whole_whatever_its_status() -> None:
     async with running_evil_origin(READ_HEAD, Send(OK.replace(b"200 OK", b"403 Forbidden"))) as service:
         async with outgoing() as asking:
-            answer = await asking.ask("GET", f"http://id.test:{service.port}/a%2Fb?c=%20", {"X-A": "1"})
+            answer = await asking.of("acme").ask("GET", f"http://id.test:{service.port}/a%2Fb?c=%20", {"X-A": "1"})
         assert (answer.status, answer.body) == (403, b"ok")
         assert service.connections[0].received.decode().split("\r\n") == [
             "GET /a%2Fb?c=%20 HTTP/1.1", f"Host: id.test:{service.port}", "X-A: 1", "", "",
@@ -65,7 +65,7 @@ async def test_a_redirect_is_told_and_not_followed() -> None:
     app = web.Application()
     app.router.add_get("/{any:.*}", answer)
     async with running_app(app) as port, outgoing() as asking:
-        told = await asking.ask("GET", f"http://id.test:{port}/start")
+        told = await asking.of("acme").ask("GET", f"http://id.test:{port}/start")
         assert (told.status, told.fields["Location"]) == (302, "/elsewhere")
         assert hits == ["/start"]
 
@@ -92,13 +92,13 @@ async def test_a_name_that_comes_to_lead_inside_is_refused_at_the_moment_of_conn
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "[64:ff9b::7f00:1]"])
 async def test_an_address_in_the_url_which_no_resolver_sees_is_judged_too(host: str) -> None:
     async with outgoing(EgressFilter().allows) as asking:
-        assert "egress filter" in (await refusal(asking, f"http://{host}:9/")).detail
+        assert "egress filter" in (await refusal(asking.of("acme"), f"http://{host}:9/")).detail
 
 
 async def test_of_several_addresses_none_that_may_not_be_reached_is_connected_to() -> None:
     both: Addresses = (ip_address("10.0.0.1"), ip_address("127.0.0.1"))
     async with running_evil_origin(READ_HEAD, Send(OK)) as service, outgoing(look_up=lambda _: both) as asking:
-        assert (await asking.ask("GET", f"http://id.test:{service.port}/")).status == 200
+        assert (await asking.of("acme").ask("GET", f"http://id.test:{service.port}/")).status == 200
 
 
 async def test_an_answer_beyond_its_bound_is_no_answer_and_its_connection_ends() -> None:
@@ -139,14 +139,14 @@ async def test_what_is_packed_stays_packed_and_so_within_its_bound() -> None:
 )
 async def test_a_service_that_takes_too_long_is_given_up(script: tuple[Send, ...]) -> None:
     async with running_evil_origin(*script) as service, outgoing() as asking:
-        error = await refusal(asking, f"http://id.test:{service.port}/", timeout_s=0.2)
+        error = await refusal(asking.of("acme"), f"http://id.test:{service.port}/", timeout_s=0.2)
         assert "TimeoutError" in error.detail
         await asyncio.wait_for(service.connections[0].over.wait(), 5)
 
 
 async def test_an_answer_that_breaks_off_is_none() -> None:
     async with running_evil_origin(READ_HEAD, Send(OK[:-1]), CLOSE) as service, outgoing() as asking:
-        await refusal(asking, f"http://id.test:{service.port}/")
+        await refusal(asking.of("acme"), f"http://id.test:{service.port}/")
 
 
 async def test_a_service_proves_its_name_by_a_certificate_that_the_edge_trusts(
@@ -157,19 +157,19 @@ async def test_a_service_proves_its_name_by_a_certificate_that_the_edge_trusts(
     with ours.trusted(tmp_path, monkeypatch):
         async with outgoing() as asking:
             async with running_tls_app(app, ours.server("id.test")) as port:
-                assert (await asking.ask("GET", f"https://id.test:{port}/")).status == 404
-                assert "CertVerification" in (await refusal(asking, f"https://other.test:{port}/")).detail
+                assert (await asking.of("acme").ask("GET", f"https://id.test:{port}/")).status == 404
+                assert "CertVerification" in (await refusal(asking.of("acme"), f"https://other.test:{port}/")).detail
             async with running_tls_app(app, Authority().server("id.test")) as port:
-                assert "CertVerification" in (await refusal(asking, f"https://id.test:{port}/")).detail
+                assert "CertVerification" in (await refusal(asking.of("acme"), f"https://id.test:{port}/")).detail
             async with running_tls_app(app, ours.server("id.test", is_expired=True)) as port:
-                assert "CertVerification" in (await refusal(asking, f"https://id.test:{port}/")).detail
+                assert "CertVerification" in (await refusal(asking.of("acme"), f"https://id.test:{port}/")).detail
 
 
 async def test_no_cookie_is_kept() -> None:
     answer = OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: who=acme\r\n\r\n")
     async with running_evil_origin(READ_HEAD, Send(answer), READ_HEAD, Send(answer)) as service, outgoing() as asking:
         for _ in range(2):
-            await asking.ask("GET", f"http://id.test:{service.port}/")
+            await asking.of("acme").ask("GET", f"http://id.test:{service.port}/")
         assert b"ookie" not in service.connections[0].received
 
 
@@ -225,8 +225,8 @@ async def test_who_goes_gives_back_the_turn_and_the_connection_ends() -> None:
     async with running_evil_origin(READ_HEAD, HANG, then=(READ_HEAD, Send(OK))) as service:
         async with outgoing(per_tenant=1) as asking:
             url = f"http://id.test:{service.port}/"
-            first = asyncio.create_task(asking.ask("GET", url, timeout_s=30))
-            queued = asyncio.create_task(asking.ask("GET", url, timeout_s=30))
+            first = asyncio.create_task(asking.of("acme").ask("GET", url, timeout_s=30))
+            queued = asyncio.create_task(asking.of("acme").ask("GET", url, timeout_s=30))
             connection = await service.connected(1)
             await until(lambda: b"GET" in connection.received, 5)
             queued.cancel()
@@ -236,7 +236,7 @@ async def test_who_goes_gives_back_the_turn_and_the_connection_ends() -> None:
                 for each in await asyncio.gather(first, queued, return_exceptions=True)
             )
             await asyncio.wait_for(connection.over.wait(), 5)
-            answer: Answer = await asking.ask("GET", url, timeout_s=5)
+            answer: Answer = await asking.of("acme").ask("GET", url, timeout_s=5)
             assert answer.body == b"ok"
 
 
@@ -251,5 +251,5 @@ async def test_connections_of_tenants_that_ask_no_more_are_closed() -> None:
 async def test_no_error_repeats_what_a_service_or_a_url_says() -> None:
     answer = b"HTTP/1.1 200 OK\r\nsecret-field secret\r\n\r\n"
     async with running_evil_origin(READ_HEAD, Send(answer)) as service, outgoing() as asking:
-        error = await refusal(asking, f"http://secret.test:{service.port}/secret?secret")
+        error = await refusal(asking.of("acme"), f"http://secret.test:{service.port}/secret?secret")
         assert "secret" not in str(error)

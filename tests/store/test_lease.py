@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from store.gcra import MAX_UNITS, Pace, pace
+from store.gcra import Pace, pace
 from store.lease import Grant, Lease, terms_of
-from store.meter import LONGEST_LIFE_S
+from store.meter import LONGEST_LIFE_S, MAX_UNITS
 from tests.store.kept_limits import KeptLimits
 
 HUNDRED = pace(100, 1.0, 200)
