@@ -81,5 +81,5 @@ class Repair:
         if stored is None or item.value == GONE:
             self._tenancy.miss(item.tenant, item.revision)
         else:
-            self._tenancy.apply(Item(item.tenant, item.revision, stored.revision, stored.payload), is_lazy=False)
+            self._tenancy.apply(Item(item.tenant, item.revision, stored.revision, stored.payload, 0), is_lazy=False)
             self._tenancy.has_looked_at(item.tenant, item.value)

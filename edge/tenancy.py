@@ -29,6 +29,7 @@ log = logging.getLogger("portico.edge")
 
 Compile = Callable[[str, int, Envelope], CompiledTenant]
 MAX_REASON_CHARS = 300
+NOTHING = -1
 
 
 class Held(Protocol):
@@ -48,20 +49,20 @@ class Tenancy:
     """Applies changes of tenants to a router, one tenant at a time; nothing in here waits.
 
     `compile_record` makes entries of a record: StoreError (DocumentError) when it breaks the rules; whatever else it
-    raises is refused as well. `forget_keys` is told of tenants whose API keys may have changed, `swap_plans` of plans;
-    it says whether they are different, and then `must_recompile` says so: who sees it owes `recompile` of all tenants.
+    raises is refused as well. `forget_callers` is told of tenants whose API keys or sessions have changed, `swap_plans`
+    of plans; it says whether they are different, and then `must_recompile` does: who sees it owes `recompile` of all.
     """
 
     def __init__(
         self,
         router: DynamicRouter,
         compile_record: Compile,
-        forget_keys: Callable[[str], None],
+        forget_callers: Callable[[str], None],
         swap_plans: Callable[[Plans], bool] = lambda _: False,
     ) -> None:
         self._router = router
         self._compile = compile_record
-        self._forget_keys = forget_keys
+        self._forget_callers = forget_callers
         self._held: dict[str, _Holding] = {}
         self._digests: dict[str, bytes] = {}  # of what was looked at last, taken over or not
         self._wanting: set[str] = set()
@@ -72,19 +73,24 @@ class Tenancy:
     def __len__(self) -> int:
         return len(self._held)
 
-    def apply(self, item: Item, *, is_lazy: bool) -> None:
-        """Take one change over, or refuse it and keep what was there."""
+    def apply(self, item: Item, *, is_lazy: bool, known_to: int = NOTHING) -> None:
+        """Take one change over, or refuse it and keep what was there.
+
+        `known_to`: the revision up to which everything has been applied. What is remembered of a tenant's callers stays
+        where they have not changed since, so that a change of its document costs none of them a look-up.
+        """
         tenant = item.tenant
         if tenant == PLANS:
             self._take_plans(item)
             return
-        self._forget_keys(tenant)
+        if item.callers_revision > known_to:
+            self._forget_callers(tenant)
         if item.payload is None:
             self._drop(tenant)
             return
         digest = digest_of(item.doc_revision, item.payload)
         if self._digests.get(tenant) == digest:
-            return  # only its API keys changed
+            return  # only its callers changed
         self._digests[tenant] = digest
         try:
             envelope = open_envelope(item.payload, tenant)
@@ -110,13 +116,13 @@ class Tenancy:
         self.refused.pop(PLANS, None)
         self.must_recompile = self.must_recompile or (is_changed and bool(self._held))
 
-    def recompile(self, item: Item) -> None:
+    def recompile(self, item: Item, known_to: int) -> None:
         """Compile a tenant again that was compiled, or refused, before the plans changed."""
         holding = self._held.get(item.tenant)
         if holding is None or (isinstance(holding.held, LazyTenant) and is_good(holding.held)):
             return  # it will be compiled with the plans of then
         self._digests.pop(item.tenant, None)
-        self.apply(item, is_lazy=isinstance(holding.held, LazyTenant))
+        self.apply(item, is_lazy=isinstance(holding.held, LazyTenant), known_to=known_to)
 
     def held(self) -> set[str]:
         """Name the tenants that something is held of."""

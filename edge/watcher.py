@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from time import time
 
 from edge.repair import Repair
-from edge.tenancy import Tenancy
+from edge.tenancy import NOTHING, Tenancy
 from store.catalog import Catalog
 from store.changes import Changes
 from store.errors import StoreError
@@ -67,6 +67,8 @@ class Watcher:
         self._report = report
         self._news = asyncio.Event()
         self.position = Position()
+        self._whole = NOTHING
+        """The revision up to which everything has been applied: what is applied of a page may be ahead of the rest."""
         self.caught_up = asyncio.Event()
         self.live_workers = 1
         self._must_read_all = False
@@ -139,13 +141,14 @@ class Watcher:
         for tenant in self._tenancy.held() - known:
             self._tenancy.miss(tenant, changes.revision)
         self.position = Position(changes.epoch, changes.revision)
+        self._whole = changes.revision
         self._must_read_all = False
         self._news.set()
 
     async def _apply(self, changes: Changes) -> None:
         is_boot = not self.caught_up.is_set()
         for count, item in enumerate(changes.items, 1):
-            self._tenancy.apply(item, is_lazy=is_boot)
+            self._tenancy.apply(item, is_lazy=is_boot, known_to=self._whole)
             if self._tenancy.must_recompile:
                 await self._recompile()
             self.position = Position(changes.epoch, item.revision)
@@ -153,6 +156,7 @@ class Watcher:
                 await asyncio.sleep(0)  # requests go first
         if changes.complete:
             self.position = Position(changes.epoch, changes.revision)
+            self._whole = changes.revision
         if changes.items:
             self._news.set()
 
@@ -162,7 +166,7 @@ class Watcher:
         while not is_complete:
             changes = await self._catalog.changes_since(since)
             for item in changes.items:
-                self._tenancy.recompile(item)
+                self._tenancy.recompile(item, self._whole)
                 since = item.revision
                 await asyncio.sleep(0)  # requests go first
             is_complete = changes.complete

@@ -93,7 +93,7 @@ def item_of(number: int) -> Item:
             {"name": "public", "path": "/public/*", "upstream": "app"},
         ],
     }
-    return Item(tenant, number + 1, number + 1, encode(TenantRecord(document), str(document["tenant"])))
+    return Item(tenant, number + 1, number + 1, encode(TenantRecord(document), str(document["tenant"])), 0)
 
 
 async def no_issuer(_tenant: str, _url: str) -> Answer:

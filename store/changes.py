@@ -120,13 +120,14 @@ class Page:
 class Item:
     """A tenant that changed: `revision` of its last change of any kind, `doc_revision` of its document.
 
-    No payload: it is deleted. The same doc_revision as before: only its API keys changed.
+    No payload: it is deleted. `callers_revision` is that of the last change of who may call, its API keys or sessions.
     """
 
     tenant: str
     revision: int
     doc_revision: int
     payload: bytes | None = field(repr=False)
+    callers_revision: int
 
 
 @dataclass(frozen=True)
@@ -205,14 +206,17 @@ def read_stored(tenant: str, value: bytes) -> Stored:
 def read_changes(reply: Sequence[Any]) -> Changes:
     """Read lua/changes.lua's reply."""
     items = []
-    for tenant, revision, value in _in_groups(reply[3:], 3):
-        stored = read_stored(tenant.decode(), value) if value is not None else None
+    for tenant, revision, value, callers in _in_groups(reply[3:], 4):
+        stored = Stored(tenant.decode(), 0, b"") if value is None else read_stored(tenant.decode(), value)
+        # What moved the tenant and not its document were its callers, whatever has become of the note of it.
+        moved_last = int(revision) if stored.revision != int(revision) else 0
         items.append(
             Item(
-                tenant.decode(),
+                stored.tenant,
                 int(revision),
-                stored.revision if stored else 0,
-                stored.payload if stored else None,
+                stored.revision,
+                None if value is None else stored.payload,
+                max(moved_last, int(callers or 0)),
             )
         )
     return Changes(reply[0].decode(), whole_revision(reply[1]), tuple(items), complete=reply[2] == 1)

@@ -32,6 +32,11 @@ def changes() -> str:
     return "{cfg}:changes"
 
 
+def callers() -> str:
+    """Sorted set: tenant -> revision of the last change of who may call it, its API keys or sessions; as `changes`."""
+    return "{cfg}:callers"
+
+
 def names() -> str:
     """Sorted set, all scores 0: the tenants that have a document, in order of name, for paging."""
     return "{cfg}:names"

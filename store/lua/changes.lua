@@ -1,8 +1,9 @@
 -- changes: which tenants changed after a revision, with their documents, in the order of their last changes.
 --
--- KEYS  1 epoch   2 rev   3 docs   4 changes
+-- KEYS  1 epoch   2 rev   3 docs   4 changes   5 callers
 -- ARGV  1 revision already known   2 most tenants to return   3 most document bytes to return (one is always returned)
--- Returns  {epoch or '', revision now, 1 if this is all else 0, tenant, revision of its change, document or nil, ...}
+-- Returns  {epoch or '', revision now, 1 if this is all else 0, tenant, revision of its change, document or nil,
+--          revision of the last change of its API keys or sessions or nil, ...}
 -- Atomic so that the head and the items are of one moment: a reader that has applied all items is at that head.
 -- Reads only.
 
@@ -23,5 +24,6 @@ for i = 1, #found, 2 do
   reply[#reply + 1] = found[i]
   reply[#reply + 1] = found[i + 1]
   reply[#reply + 1] = document
+  reply[#reply + 1] = redis.call('ZSCORE', KEYS[5], found[i])
 end
 return reply

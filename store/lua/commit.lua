@@ -1,10 +1,10 @@
 -- commit: one change of one tenant, all of it or nothing of it.
 --
 -- KEYS  1 epoch   2 rev   3 docs   4 changes   5 names   6 hosts   7 claims:<tenant>   8 history:<tenant>
---       9 keys:<tenant>   10 audit   11 done:<commit id>   12 when the tenant's keys were used
+--       9 keys:<tenant>   10 audit   11 done:<commit id>   12 when the tenant's keys were used   13 callers
 -- ARGV  1 tenant
 --       2 expected revision of the document ('' = any, 0 = there must be none)
---       3 mode: put | drop | keep (keep: the document stays as it is, only API keys change)
+--       3 mode: put | drop | keep (keep: the document stays as it is, only API keys or sessions change)
 --       4 payload of the document (put), else ''
 --       5 epoch to use if there is none yet
 --       6 history meta   7 audit detail   (msgpack, opaque here)
@@ -43,6 +43,7 @@ end
 redis.call('GET', KEYS[1])
 redis.call('ZSCORE', KEYS[4], tenant)
 redis.call('ZSCORE', KEYS[5], tenant)
+redis.call('ZSCORE', KEYS[13], tenant)
 redis.call('LLEN', KEYS[8])
 redis.call('XLEN', KEYS[10])
 redis.call('HLEN', KEYS[12])
@@ -113,6 +114,7 @@ if mode ~= 'drop' then
 end
 
 redis.call('ZADD', KEYS[4], revision, tenant)
+if mode ~= 'put' or #put_keys + #drop_keys > 0 then redis.call('ZADD', KEYS[13], revision, tenant) end
 redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[11], '*', 'revision', revision, 'at_ms', now_ms,
   'tenant', tenant, 'actor', ARGV[8], 'action', ARGV[9], 'detail', ARGV[7])
 redis.call('SET', KEYS[11], revision, 'PX', ARGV[12])

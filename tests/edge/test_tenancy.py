@@ -49,14 +49,16 @@ class Held:
         return found.entry if isinstance(found, Hit) else found.kind
 
 
-def item(revision: int, *hosts: str, tenant: str = "acme", doc_revision: int | None = None, **document: Any) -> Item:
+def item(
+    revision: int, *hosts: str, tenant: str = "acme", doc_revision: int | None = None, callers: int = 0, **document: Any
+) -> Item:
     domains = [{"host": host, "verified_by": "operator"} for host in hosts]
     payload = encode(TenantRecord({"tenant": tenant, "domains": domains, **document}), tenant)
-    return Item(tenant, revision, doc_revision or revision, payload)
+    return Item(tenant, revision, doc_revision or revision, payload, callers)
 
 
 def gone(revision: int, tenant: str = "acme") -> Item:
-    return Item(tenant, revision, 0, None)
+    return Item(tenant, revision, 0, None, revision)
 
 
 @pytest.mark.parametrize("is_lazy", [True, False])
@@ -93,10 +95,22 @@ def test_a_deleted_tenant_is_gone_and_can_come_back() -> None:
 
 def test_keys_that_changed_are_forgotten_and_nothing_is_compiled_anew() -> None:
     held = Held()
-    held.tenancy.apply(item(1, "a.test"), is_lazy=False)
-    held.tenancy.apply(item(2, "a.test", doc_revision=1), is_lazy=False)
+    held.tenancy.apply(item(1, "a.test"), is_lazy=False, known_to=0)
+    held.tenancy.apply(item(2, "a.test", doc_revision=1, callers=2), is_lazy=False, known_to=1)
     assert held.compiler.compiled == [("acme", 1)]
-    assert held.forgotten == ["acme", "acme"]
+    assert held.forgotten == ["acme"]
+
+
+def test_a_document_that_changed_costs_nobody_a_key_unless_one_changed_since_all_was_known() -> None:
+    held = Held()
+    held.tenancy.apply(item(5, "a.test", callers=3), is_lazy=False, known_to=4)
+    assert held.compiler.compiled == [("acme", 5)]
+    assert held.forgotten == []
+    held.tenancy.apply(item(7, "a.test", callers=6), is_lazy=False, known_to=5)
+    held.tenancy.apply(item(8, "a.test", callers=6), is_lazy=False)  # nothing is said of what is known
+    held.tenancy.apply(item(9, "a.test"), is_lazy=False)
+    held.tenancy.apply(gone(10), is_lazy=False, known_to=9)
+    assert held.forgotten == ["acme"] * 4
 
 
 GOOD = item(2, "a.test")
@@ -105,11 +119,11 @@ GOOD = item(2, "a.test")
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (Item("acme", 3, 3, b""), "cut short"),
-        (Item("acme", 3, 3, b"garbage" * 10), "not a record"),
-        (Item("acme", 3, 3, (GOOD.payload or b"")[:-1] + b"\xff"), "checksum"),
-        (Item("acme", 3, 2, (GOOD.payload or b"")[:-1] + b"\xff"), "checksum"),
-        (Item("acme", 3, 3, b"P\x63" + (GOOD.payload or b"")[2:]), "schema 99"),
+        (Item("acme", 3, 3, b"", 0), "cut short"),
+        (Item("acme", 3, 3, b"garbage" * 10, 0), "not a record"),
+        (Item("acme", 3, 3, (GOOD.payload or b"")[:-1] + b"\xff", 0), "checksum"),
+        (Item("acme", 3, 2, (GOOD.payload or b"")[:-1] + b"\xff", 0), "checksum"),
+        (Item("acme", 3, 3, b"P\x63" + (GOOD.payload or b"")[2:], 0), "schema 99"),
         (item(3, "a.test", boom="value"), "not a document"),
         (item(3, "a.test", boom="type"), "blank"),
     ],
@@ -142,7 +156,7 @@ def test_a_record_found_bad_when_it_is_first_called_is_refused_then() -> None:
 
 def test_a_refused_tenant_that_is_deleted_is_refused_no_more() -> None:
     held = Held()
-    held.tenancy.apply(Item("acme", 1, 1, b"garbage"), is_lazy=False)
+    held.tenancy.apply(Item("acme", 1, 1, b"garbage", 0), is_lazy=False)
     held.tenancy.apply(gone(2), is_lazy=False)
     assert held.tenancy.refused == {}
 

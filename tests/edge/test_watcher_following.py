@@ -126,6 +126,30 @@ async def test_a_start_from_many_pages_ends_at_the_head_and_lets_the_loop_breath
         assert ticks > 1201 / 50
 
 
+async def test_a_document_that_changes_has_no_key_forgotten_and_a_key_that_changes_has(redis_url: str) -> None:
+    async with following(redis_url) as found:
+        await found.reached(await found.put("acme", name="one"))
+        found.forgotten.clear()
+        await found.reached(await found.put("acme", name="two"))
+        assert (found.serves("acme"), found.forgotten) == ("two", [])
+        await found.catalog.commit(Change("acme", KEEP, put_keys=(an_api_key("k1"),)), None)
+        await found.reached(await found.put("acme", name="three"))
+        assert found.forgotten == ["acme"]
+
+
+async def test_a_key_that_changed_before_others_did_and_its_document_after_them_is_forgotten(redis_url: str) -> None:
+    async with following(redis_url, is_running=False) as found:
+        await found.put("acme")
+        await found.watcher.catch_up()
+        await found.catalog.commit(Change("acme", KEEP, put_keys=(an_api_key("k1"),)), None)
+        for number in range(600):  # more than one page
+            await found.put(f"t{number}")
+        await found.put("acme", name="later")
+        found.forgotten.clear()
+        await found.watcher.catch_up()
+        assert (found.serves("acme"), found.forgotten) == ("later", ["acme"])
+
+
 async def test_a_change_is_acknowledged_to_whoever_waits_for_it(redis_url: str) -> None:
     async with following(redis_url) as found:
         revision = await found.put("acme")

@@ -73,6 +73,7 @@ async def test_without_redis_traffic_goes_on_and_limits_do_what_they_declare(
     await edge.put(document(origin))
     known, unknown = await edge.put_key("acme"), await edge.put_key("acme")
     assert (await edge.get("/echo", X_API_Key=known.text)).status == 200
+    await edge.put(document(origin, name="changed"))  # which costs nobody a key
     getattr(own_redis, fault)()
     try:
         outcomes: dict[str, list[int]] = {"local": [], "open": [], "closed": []}

@@ -138,10 +138,31 @@ async def test_a_key_moves_the_tenant_but_not_its_document(catalog: Catalog) -> 
     commit = await catalog.commit(Change("acme", KEEP, put_keys=(an_api_key("k1"),)), 1)
     (item,) = (await catalog.changes_since(1)).items
     assert commit.revision == 2
-    assert (item.revision, item.doc_revision) == (2, 1)
+    assert (item.revision, item.doc_revision, item.callers_revision) == (2, 1, 2)
     assert await catalog.get_key("acme", "k1") == an_api_key("k1")
     assert await catalog.host_owner("a.test") == "acme"
     await catalog.commit(put("acme", "a.test", name="x"), 1)  # the ETag is still the document's
+
+
+async def test_a_document_moves_the_tenant_and_not_its_callers_unless_a_key_comes_with_it(catalog: Catalog) -> None:
+    async def callers() -> int:
+        (item,) = (await catalog.changes_since(0)).items
+        return item.callers_revision
+
+    await catalog.commit(put("acme", "a.test"), 0)
+    assert await callers() == 0
+    await catalog.commit(Change("acme", a_record("acme"), put_keys=(an_api_key("k1"),)), 1)
+    await catalog.commit(put("acme", "a.test"), 2)
+    assert await callers() == 2
+    await catalog.commit(Change("acme", KEEP), None)  # as when sessions are ended
+    assert await callers() == 4
+    await catalog.commit(put("acme", "b.test"), 3)
+    assert await callers() == 4
+    await catalog.commit(Change("acme", a_record("acme"), drop_keys=("k1",)), 5)
+    assert await callers() == 6
+    await catalog.commit(Change("acme", None), 6)
+    await catalog.commit(put("acme", "a.test"), 0)  # another tenant, of the same name
+    assert await callers() == 7
 
 
 async def test_a_reused_key_id_is_refused(catalog: Catalog, redis_url: str) -> None:
@@ -179,6 +200,7 @@ WRONG_TYPE: list[str] = [
     keys.history("acme"),
     keys.api_keys("acme"),
     keys.audit(),
+    keys.callers(),
 ]
 
 

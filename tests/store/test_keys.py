@@ -14,6 +14,7 @@ CONFIGURATION = [
     keys.revision(),
     keys.documents(),
     keys.changes(),
+    keys.callers(),
     keys.names(),
     keys.hosts(),
     keys.claims("acme"),

@@ -1,8 +1,8 @@
 """Sessions that this worker has seen, so that a known caller costs no look-up and outlives the store for a while.
 
 What the store said of a session is good for a minute (or a tenth of its idle time, which reading it puts off); while
-the store is lost, for five. A tenant's sessions are forgotten whenever the feed tells that the tenant changed: so a
-revoked session ends with the revision that revoked it.
+the store is lost, for five. A tenant's sessions are forgotten whenever the feed tells that keys or sessions of it have
+changed: so a revoked session ends with the revision that revoked it.
 """
 
 from __future__ import annotations
