@@ -29,6 +29,7 @@ from time import perf_counter
 import psutil
 import uvloop
 
+from loadtest.interpreter import this_interpreter
 from loadtest.node import Node, put_tenant, running_node, running_origin_process
 from loadtest.propagation import percentile
 from loadtest.results import RESULTS, write_part
@@ -245,7 +246,7 @@ async def caller_of(node: Node) -> AsyncIterator[Caller]:
 
 def report(shapes: Sequence[Shape], scale: Scale) -> str:
     """Write the part of the results, in Markdown."""
-    machine = f"{os.cpu_count()} cores, Linux {platform.release()}"
+    machine = f"{os.cpu_count()} cores, Linux {platform.release()}, {this_interpreter()}"
     asked = f"{scale.asked:,} requests of each kind, one by one; {scale.used:,} different keys used in all"
     lines = [
         "# A million API keys",

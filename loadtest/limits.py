@@ -30,6 +30,7 @@ from edge.context import Identity, ProxyContext
 from edge.middleware import ProxyMiddleware
 from edge.telemetry.counters import Counters
 from edge.worker import settle_memory
+from loadtest.interpreter import this_interpreter
 from loadtest.results import RESULTS, write_part
 from store.client import Client, connect
 from store.decisions import Decision, Take, meter_of, names_of, states_of
@@ -131,7 +132,7 @@ def report(found: dict[tuple[str, str], Cost], how: str = "") -> tuple[str, bool
         "",
         "Written by `python -m loadtest limits --write-results`; not by hand.",
         "",
-        f"* {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}",
+        f"* {os.cpu_count()} cores, Linux {platform.release()}, {this_interpreter()}",
         *([f"* {how}"] if how else []),
         "",
         "| form | keys | CPU µs/request | bar | Redis calls/request | bar | verdict |",

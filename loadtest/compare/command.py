@@ -25,6 +25,7 @@ from loadtest.compare.rounds import Cell, Plan, cells_of, measure
 from loadtest.compare.scenarios import SCENARIOS
 from loadtest.compare.stage import System
 from loadtest.compare.systems.all import SYSTEMS
+from loadtest.interpreter import this_interpreter
 from loadtest.node import StartError
 from loadtest.results import RESULTS, write_part
 
@@ -103,6 +104,7 @@ async def _run(options: argparse.Namespace) -> report.Run:
     return report.Run(
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         machine=this_machine(cores),
+        interpreter=this_interpreter(),
         bystanders=bystanders.cores(),
         rounds=options.rounds,
         seconds=options.seconds,

@@ -22,6 +22,7 @@ class Run:
 
     date: str
     machine: str
+    interpreter: str
     bystanders: float
     rounds: int
     seconds: float
@@ -114,6 +115,7 @@ def _head(run: Run) -> list[str]:
     return [
         run.date,
         run.machine,
+        run.interpreter,
         "; ".join(f"{name} {version}" for name, version in run.versions.items()),
         f"medians of {run.rounds} interleaved rounds of {run.seconds:g} s; in brackets the lowest and the highest",
         f"others kept {run.bystanders:.2f} cores of this machine busy meanwhile",
@@ -165,7 +167,7 @@ def as_json(run: Run) -> str:
         }
         for each in run.judged()
     ]
-    machine = {"machine": run.machine, "bystanders": run.bystanders}
+    machine = {"machine": run.machine, "interpreter": run.interpreter, "bystanders": run.bystanders}
     about = {"date": run.date, **machine, "versions": dict(run.versions), "absent": list(run.absent)}
     return json.dumps({**about, "results": results, "bars": bars}, indent=2)
 

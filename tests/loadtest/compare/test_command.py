@@ -61,7 +61,7 @@ def test_the_status_is_1_when_a_bar_was_missed_or_a_system_has_no_result(
     each_kib: tuple[float, ...], status: int
 ) -> None:
     cell = Cell(SCENARIOS["idle"], SYSTEMS["portico"], [{"each_kib": value, "memory_mib": 1.0} for value in each_kib])
-    assert exit_status(Run("", "", 0.0, 1, 1, {}, [], [cell])) == status
+    assert exit_status(Run("", "", "", 0.0, 1, 1, {}, [], [cell])) == status
 
 
 @needs_nginx_and_wrk
