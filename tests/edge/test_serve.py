@@ -29,6 +29,7 @@ from edge.telemetry.counters import UpstreamCounters
 from edge.transport import UpstreamConnection
 from store.model import PathPattern
 from tests.fakes.edges import Answer
+from tests.fakes.requests import EmptyBody
 from tests.fakes.waiting import until
 
 
@@ -160,29 +161,8 @@ async def test_an_unknown_host_is_noted_without_a_context() -> None:
     assert seen[0].error is not None
 
 
-class Recorded:
-    """A body that remembers that it was given up."""
-
-    known_length: int | None = None
-
-    def __init__(self) -> None:
-        self.is_aborted = False
-
-    def whole(self) -> bytes | None:
-        return None
-
-    async def read(self) -> bytes:
-        return b""
-
-    def abort(self) -> None:
-        self.is_aborted = True
-
-    async def release(self) -> None:
-        self.abort()
-
-
 async def test_a_client_that_is_gone_when_its_target_switches_protocols_leaves_no_connection_behind() -> None:
-    body = Recorded()
+    body = EmptyBody()
 
     def switch(ctx: ProxyContext) -> None:
         response = ProxyResponse(101, CIMultiDict(), body)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from loadtest.origin import OriginState, make_app
+from tests.fakes.listening import listening
 
 
 @dataclass(frozen=True)
@@ -139,12 +140,8 @@ async def running_evil_origin(*script: Step, then: Sequence[Step] | None = None)
     A script that ends without RESET or CLOSE closes in good order.
     """
     evil = EvilOrigin(0)
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
         connection = EvilConnection()
         steps = script if then is None or not evil.connections else then
         async with evil.changed:
@@ -152,23 +149,11 @@ async def running_evil_origin(*script: Step, then: Sequence[Step] | None = None)
             evil.changed.notify_all()
         try:
             await _follow(steps, reader, writer, connection)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the peer left, or the test is over
         finally:
-            writer.close()
             connection.over.set()
-            tasks.discard(task)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    evil.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(serve) as evil.port:
         yield evil
-    finally:
-        server.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()
 
 
 async def _follow(

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
+from tests.fakes.listening import listening
 from tests.fuzz.strategies import Attack
 from tests.fuzz.wire import Incomplete, Malformed, Request, read_request
 
@@ -121,27 +122,5 @@ async def send_in_segments(script: Attack, writer: asyncio.StreamWriter) -> None
 async def running_strict_origin(complain: Callable[[str], None]) -> AsyncIterator[StrictOrigin]:
     """Run it in this loop on a free port of 127.0.0.1."""
     origin = StrictOrigin(complain)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await origin.serve(reader, writer)
-        except asyncio.CancelledError:
-            pass  # the fuzzing is over
-        finally:
-            writer.close()
-            tasks.discard(task)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    origin.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(origin.serve) as origin.port:
         yield origin
-    finally:
-        server.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()
