@@ -42,7 +42,7 @@ def check(draft: Draft) -> Iterator[Found]:
         yield from _callers(("routes", at), route, draft)
         yield from _limits(("routes", at), route, draft)
         yield from _lists(("routes", at), route)
-        yield from _headers(("routes", at), route)
+        yield from _headers(("routes", at), route, draft)
         if route.part.rewrite is not None:
             yield from _rewrite(("routes", at, "rewrite"), route.part.rewrite)
     yield from _conflicts(draft)
@@ -153,7 +153,7 @@ def _is_nameless(method: Sketch[AuthMethod]) -> bool:
 def _limits(place: Loc, sketch: Sketch[Route], draft: Draft) -> Iterator[Found]:
     if not sketch.has("auth", "limits"):
         return
-    methods = [draft.auth.get(name) for name in sketch.part.auth]
+    methods = _methods(sketch.part, draft)
     for at, name in enumerate(sketch.part.limits):
         limit = draft.limits.get(name)
         if limit is not None and limit.has("by") and limit.part.by.needs_auth and not methods:
@@ -180,6 +180,12 @@ def _cost(place: Loc, name: str, limit: Limit, methods: Collection[AuthMethod]) 
 _WITH_CLAIMS = (JwtAuth, SessionAuth)
 
 
+def _methods(route: Route, draft: Draft) -> list[Sketch[AuthMethod] | None]:
+    """Give a route's ways to show who calls, None for each of which it is not known what it is."""
+    methods = [draft.auth.get(name) for name in route.auth]
+    return [method if method is not None and method.has("type") else None for method in methods]
+
+
 def _has_claims(methods: Collection[Sketch[AuthMethod] | None]) -> bool:
     """Say whether any of these knows claims, or may, as it cannot be read."""
     return any(method is None or isinstance(method.part, _WITH_CLAIMS) for method in methods)
@@ -200,7 +206,7 @@ def _lists(place: Loc, sketch: Sketch[Route]) -> Iterator[Found]:
             seen.add(value)
 
 
-def _headers(place: Loc, sketch: Sketch[Route]) -> Iterator[Found]:
+def _headers(place: Loc, sketch: Sketch[Route], draft: Draft) -> Iterator[Found]:
     rules = sketch.part.headers
     for side, ops, is_reserved in (
         ("request", rules.request, is_reserved_for_requests),
@@ -209,9 +215,11 @@ def _headers(place: Loc, sketch: Sketch[Route]) -> Iterator[Found]:
         for step, name in _named(ops):
             if is_reserved(name):
                 yield Found((*place, "headers", side, *step), f"{name} is the edge's own: no rule can change it")
-    if sketch.has("auth") and not sketch.part.auth:
+    methods = _methods(sketch.part, draft)
+    if sketch.has("auth") and not _has_claims(methods):
+        why = "no auth of the route knows any" if methods else "the route has no auth"
         for name in rules.request.claims:
-            yield Found((*place, "headers", "request", "set", name), "takes a claim, but the route has no auth")
+            yield Found((*place, "headers", "request", "set", name), f"takes a claim, but {why}")
     for at, name in enumerate(rules.request.remove):
         if name.lower() == "host":
             yield Found((*place, "headers", "request", "remove", at), "no request can go without its Host")

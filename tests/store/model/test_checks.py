@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from store.model import parse_document
-from tests.store.model.documents import document, faults_in, route, with_route, with_upstream
+from tests.store.model.documents import document, faults_in, jwt, route, with_route, with_upstream
 
 
 def splits(*shares: tuple[str, int], **fields: Any) -> dict[str, Any]:
@@ -75,7 +75,10 @@ def splits(*shares: tuple[str, int], **fields: Any) -> dict[str, Any]:
          ["routes[0].limits[0]: 's' counts by subject, but the route has no auth"]),
         (with_route(headers={"request": {"set": {"X-Plan": {"claim": "plan"}, "X-A": "b"}}}),
          ["routes[0].headers.request.set.X-Plan: takes a claim, but the route has no auth"]),
-        (with_route(auth=["keys"], headers={"request": {"set": {"X-Portico-Plan": {"claim": "plan"}}}}),
+        (with_route(auth=["keys"], headers={"request": {"set": {"X-Plan": {"claim": "plan"}, "X-A": "b"}}}),
+         ["routes[0].headers.request.set.X-Plan: takes a claim, but no auth of the route knows any"]),
+        (document(auth={"users": jwt()}, routes=[
+            route(auth=["users"], headers={"request": {"set": {"X-Portico-Plan": {"claim": "plan"}}}})]),
          ["routes[0].headers.request.set.X-Portico-Plan: X-Portico-Plan is the edge's own: no rule can change it"]),
         (document(limits={"p": {"rate": "1/s", "by": {"claim": "plan"}}}, routes=[route(limits=["p"])]),
          ["routes[0].limits[0]: 'p' counts by claim, but the route has no auth"]),
@@ -97,6 +100,10 @@ def test_parts_that_do_not_go_together_are_refused(raw: dict[str, Any], lines: l
         splits(("shop", 1), ("canary", 0)),
         document(auth={"keys": {"type": "api_key", "header": "Authorization"}}),
         document(auth={"keys": {"type": "api_key", "query": "api_key"}}),
+        document(
+            auth={"keys": {"type": "api_key"}, "users": jwt()},
+            routes=[route(auth=["keys", "users"], headers={"request": {"set": {"X-Plan": {"claim": "plan"}}}})],
+        ),
         with_route(headers={"request": {"set": {"Host": "origin.test", "Cookie": "a=b"}, "remove": ["cookie"]}}),
         with_route(headers={"response": {"set": {"Set-Cookie": "a=b"}, "remove": ["Server"]}}),
     ],
@@ -198,6 +205,19 @@ def test_a_rewrite_is_of_one_kind(rewrite: dict[str, Any], kind: str) -> None:
 )
 def test_a_field_that_is_wrong_gives_no_second_fault_elsewhere(fields: dict[str, Any], lines: list[str]) -> None:
     assert faults_in(with_route(**fields)) == lines
+
+
+def test_a_method_of_an_unknown_type_is_not_said_to_know_no_claims() -> None:
+    raw = document(
+        auth={"users": jwt(type="jwtt")},
+        limits={
+            "p": {"rate": "1/s", "by": {"claim": "plan"}},
+            "c": {"rate": "1/s", "by": "ip", "cost": {"claim": "c"}},
+        },
+        routes=[route(auth=["users"], limits=["p", "c"], headers={"request": {"set": {"X-P": {"claim": "plan"}}}})],
+    )
+    (line,) = faults_in(raw)
+    assert line.startswith("auth.users.type: expected ")
 
 
 def test_routes_whose_rank_is_not_known_are_in_no_conflict() -> None:

@@ -9,7 +9,7 @@ import pytest
 from store.model import PathKind, dump_document, parse_document
 from store.model.paths import PathPattern
 from store.model.routes import Route
-from tests.store.model.documents import faults_in, with_route
+from tests.store.model.documents import document, faults_in, jwt, route, with_route
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,8 @@ def test_what_is_wrong_with_a_route_is_said(fields: dict[str, Any], line: str) -
 
 @pytest.mark.parametrize("source", ["prod", "", {"claim": "plan"}, {"claim": "https://acme.com/plan"}])
 def test_a_field_of_a_request_is_set_to_a_text_or_a_claim_and_written_back_as_it_was(source: Any) -> None:
-    parsed = parse_document(with_route(auth=["keys"], headers={"request": {"set": {"X-A": source}}}))
+    asking = route(auth=["users"], headers={"request": {"set": {"X-A": source}}})
+    parsed = parse_document(document(auth={"users": jwt()}, routes=[asking]))
     ops = parsed.routes[0].headers.request
     assert ops.texts | ops.claims == {"X-A": source if isinstance(source, str) else source["claim"]}
     assert bool(ops.claims) == isinstance(source, dict)

@@ -86,7 +86,10 @@ def test_it_says_which_draft_it_is() -> None:
         document(limits={"a": {"rate": "1/s", "by": {"header": "X-Team"}}, "b": {"rate": "1/s", "by": "ip"}}),
         document(limits={"a": {"rate": "1/s", "by": {"claim": "plan"}}}),
         document(auth={"users": jwt()}),
-        with_route(auth=["keys"], headers={"request": {"set": {"X-A": "b", "X-Plan": {"claim": "plan"}}}}),
+        document(
+            auth={"users": jwt()},
+            routes=[route(auth=["users"], headers={"request": {"set": {"X-A": "b", "X-Plan": {"claim": "plan"}}}})],
+        ),
         with_route(max_body=1024),
         with_route(max_body="1KiB"),
         with_route(rewrite={"from": "/a", "to": "/b"}),
