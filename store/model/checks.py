@@ -130,6 +130,8 @@ def _callers(place: Loc, sketch: Sketch[Route], draft: Draft) -> Iterator[Found]
     route = sketch.part
     if not sketch.has("auth"):
         return
+    if route.keep_credentials and not route.auth:
+        yield Found((*place, "keep_credentials"), "nobody's credentials are taken: the route has no auth")
     methods = {name: draft.auth[name].part for name in route.auth if name in draft.auth}
     if sketch.has("scopes") and route.scopes:
         if not route.auth:

@@ -49,6 +49,8 @@ def splits(*shares: tuple[str, int], **fields: Any) -> dict[str, Any]:
         (document(auth={"keys": {"type": "api_key"}, "ask": {"type": "forward", "url": "https://a.test"}},
                   routes=[route(scopes=["read"], auth=["keys", "ask"], limits=[])]),
          ["routes[0].scopes: who comes by 'ask' has no scopes, and could never pass"]),
+        (with_route(keep_credentials=True),
+         ["routes[0].keep_credentials: nobody's credentials are taken: the route has no auth"]),
         (with_route(scopes=["read", "read"], auth=["keys"]), ["routes[0].scopes[1]: 'read' stands twice"]),
         (document(auth={"ask": {"type": "forward", "url": "https://a.test"}},
                   limits={"each": {"rate": "1/s", "by": "subject"}},
@@ -93,6 +95,8 @@ def test_parts_that_do_not_go_together_are_refused(raw: dict[str, Any], lines: l
     [
         with_route(limits=["per-key"], auth=["keys"]),
         with_route(limits=["per-ip"]),
+        with_route(auth=["keys"], keep_credentials=True),
+        with_route(keep_credentials=False),
         with_upstream(targets=["http://10.0.0.1", "http://10.0.0.1:81", "https://10.0.0.1", "http://10.0.0.1/b"]),
         with_upstream(targets=["http://10.0.0.1", {"url": "http://10.0.0.2", "weight": 0}]),
         with_upstream(health={"path": "/", "interval": "1s", "timeout": "1s"}),
@@ -198,7 +202,7 @@ def test_a_rewrite_is_of_one_kind(rewrite: dict[str, Any], kind: str) -> None:
     ("fields", "lines"),
     [
         # a wrong auth is not "no auth", and wrong methods are not "any method": nothing is made up
-        ({"auth": "keys", "limits": ["per-key"]}, ["routes[0].auth: expected a list"]),
+        ({"auth": "keys", "limits": ["per-key"], "keep_credentials": True}, ["routes[0].auth: expected a list"]),
         ({"upstream": 5}, ["routes[0].upstream: expected text: put it in quotes"]),
         ({"split": 5, "upstream": "shop"}, ["routes[0].split: expected a list"]),
     ],

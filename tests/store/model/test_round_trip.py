@@ -173,6 +173,12 @@ REWRITES = st.sampled_from(
 OPERATIONS = optional(set=HEADERS, remove=st.lists(st.sampled_from(["Cookie", "X-Z"]), unique=True))
 
 
+def _with_effect(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is refused since it changes nothing: to keep credentials where none are taken."""
+    keeps_nothing = fields.get("keep_credentials") and not fields.get("auth")
+    return {**fields, "keep_credentials": False} if keeps_nothing else fields
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     hosts = draw(st.lists(st.sampled_from(HOSTS), unique=True))
@@ -195,7 +201,8 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     target = st.sampled_from([{"split": shares}, {"upstream": next(iter(upstreams))}])
     made = draw(st.lists(st.tuples(st.sampled_from(PATHS), routes, target), max_size=4))
     named = [
-        {"name": f"r{at}", "path": path, "priority": at, **fields, **to} for at, (path, fields, to) in enumerate(made)
+        {"name": f"r{at}", "path": path, "priority": at, **_with_effect(fields), **to}
+        for at, (path, fields, to) in enumerate(made)
     ]
     domains = [{"host": host, "verified_by": "operator"} if len(host) % 2 else host for host in hosts]
     whole = {
