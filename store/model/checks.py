@@ -45,6 +45,7 @@ def check(draft: Draft) -> Iterator[Found]:
         yield from _headers(("routes", at), route, draft)
         if route.part.rewrite is not None:
             yield from _rewrite(("routes", at, "rewrite"), route.part.rewrite)
+    yield from _everywhere(draft)
     yield from _conflicts(draft)
 
 
@@ -165,6 +166,21 @@ def _limits(place: Loc, sketch: Sketch[Route], draft: Draft) -> Iterator[Found]:
             yield Found((*place, "limits", at), f"{name!r} counts by a claim, but no auth of the route knows any")
         if limit is not None and limit.has("cost") and None not in methods:
             yield from _cost((*place, "limits", at), name, limit.part, [each.part for each in methods if each])
+
+
+def _everywhere(draft: Draft) -> Iterator[Found]:
+    """Find limits of every route that are of none: what they count by is known on no route that there is."""
+    if not draft.routes or not draft.has_all_routes or not all(route.has("auth") for route in draft.routes.values()):
+        return
+    methods = [method for route in draft.routes.values() for method in _methods(route.part, draft)]
+    for name, limit in draft.limits.items():
+        if not limit.has("by", "every_route") or not limit.part.every_route or not limit.part.by.needs_auth:
+            continue
+        kind, place = limit.part.by.kind, ("limits", name, "every_route")
+        if not methods:
+            yield Found(place, f"counts by {kind}, but no route has auth")
+        elif kind == "claim" and not _has_claims(methods):
+            yield Found(place, "counts by a claim, but no auth of any route knows any")
 
 
 def _cost(place: Loc, name: str, limit: Limit, methods: Collection[AuthMethod]) -> Iterator[Found]:

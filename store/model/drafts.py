@@ -54,6 +54,8 @@ class Draft:
     auth: Mapping[str, Sketch[AuthMethod]]
     limits: Mapping[str, Sketch[Limit]]
     routes: Mapping[int, Sketch[Route]]
+    has_all_routes: bool
+    """Whether every route of the document could be read."""
 
     @classmethod
     def of(cls, document: TenantDocument) -> Draft:
@@ -64,18 +66,22 @@ class Draft:
             auth={name: Sketch(part) for name, part in document.auth.items()},
             limits={name: Sketch(part) for name, part in document.limits.items()},
             routes={at: Sketch(part) for at, part in enumerate(document.routes)},
+            has_all_routes=True,
         )
 
     @classmethod
     def from_raw(cls, raw: Mapping[str, Any]) -> Draft:
         """Read what can be read of a raw document that is wrong somewhere."""
         domains = _listed(raw.get("domains"), Domain)
+        written = raw.get("routes", ())
+        routes = _listed(written, Route)
         return cls(
             domains={at: sketch.part for at, sketch in domains.items()},
             upstreams=_named(raw.get("upstreams"), lambda _: Upstream),
             auth=_named(raw.get("auth"), auth_part),
             limits=_named(raw.get("limits"), limit_part),
-            routes=_listed(raw.get("routes"), Route),
+            routes=routes,
+            has_all_routes=isinstance(written, list | tuple) and len(routes) == len(written),
         )
 
 

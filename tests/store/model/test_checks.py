@@ -82,6 +82,13 @@ def splits(*shares: tuple[str, int], **fields: Any) -> dict[str, Any]:
         (document(auth={"users": jwt()}, routes=[
             route(auth=["users"], headers={"request": {"set": {"X-Portico-Plan": {"claim": "plan"}}}})]),
          ["routes[0].headers.request.set.X-Portico-Plan: X-Portico-Plan is the edge's own: no rule can change it"]),
+        (document(limits={"k": {"rate": "1/s", "by": "key", "every_route": True},
+                          "s": {"concurrent": 1, "by": "subject", "every_route": True}}),
+         ["limits.k.every_route: counts by key, but no route has auth",
+          "limits.s.every_route: counts by subject, but no route has auth"]),
+        (document(limits={"p": {"quota": "1/day", "by": {"claim": "plan"}, "every_route": True}},
+                  routes=[route(auth=["keys"]), route(name="b", path="/b")]),
+         ["limits.p.every_route: counts by a claim, but no auth of any route knows any"]),
         (document(limits={"p": {"rate": "1/s", "by": {"claim": "plan"}}}, routes=[route(limits=["p"])]),
          ["routes[0].limits[0]: 'p' counts by claim, but the route has no auth"]),
     ],
@@ -95,6 +102,17 @@ def test_parts_that_do_not_go_together_are_refused(raw: dict[str, Any], lines: l
     [
         with_route(limits=["per-key"], auth=["keys"]),
         with_route(limits=["per-ip"]),
+        document(
+            limits={"k": {"rate": "1/s", "by": "key", "every_route": True}},
+            routes=[route(), route(name="b", path="/b", auth=["keys"])],
+        ),
+        document(limits={"k": {"rate": "1/s", "by": "key", "every_route": True}}, routes=[]),  # they may come later
+        document(limits={"i": {"rate": "1/s", "by": "ip", "every_route": True}}),
+        document(
+            auth={"keys": {"type": "api_key"}, "users": jwt()},
+            limits={"p": {"rate": "1/s", "by": {"claim": "plan"}, "every_route": True}},
+            routes=[route(auth=["keys"]), route(name="b", path="/b", auth=["keys", "users"])],
+        ),
         with_route(auth=["keys"], keep_credentials=True),
         with_route(keep_credentials=False),
         with_upstream(targets=["http://10.0.0.1", "http://10.0.0.1:81", "https://10.0.0.1", "http://10.0.0.1/b"]),
@@ -209,6 +227,15 @@ def test_a_rewrite_is_of_one_kind(rewrite: dict[str, Any], kind: str) -> None:
 )
 def test_a_field_that_is_wrong_gives_no_second_fault_elsewhere(fields: dict[str, Any], lines: list[str]) -> None:
     assert faults_in(with_route(**fields)) == lines
+
+
+@pytest.mark.parametrize("wrong", [route(auth="keys"), route(auth=["kyes"]), 5])
+def test_where_it_is_not_known_what_auth_a_route_has_no_limit_of_every_route_is_idle(wrong: Any) -> None:
+    limits = {
+        kind: {"rate": "1/s", "by": by, "every_route": True} for kind, by in (("k", "key"), ("p", {"claim": "p"}))
+    }
+    (line,) = faults_in(document(limits=limits, routes=[wrong, route(name="b", path="/b")]))
+    assert line.startswith("routes[0]")
 
 
 def test_a_method_of_an_unknown_type_is_not_said_to_know_no_claims() -> None:

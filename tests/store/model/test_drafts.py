@@ -54,7 +54,7 @@ def test_every_part_is_good_with_its_stand_ins() -> None:
 
 @pytest.mark.parametrize("raw", [{}, {"routes": 5, "domains": "x", "upstreams": [], "auth": None, "limits": 1}])
 def test_sections_that_cannot_be_read_are_empty(raw: dict[str, Any]) -> None:
-    assert Draft.from_raw(raw) == Draft({}, {}, {}, {}, {})
+    assert Draft.from_raw(raw) == Draft({}, {}, {}, {}, {}, has_all_routes=not raw)
 
 
 def test_whatever_is_wrong_a_draft_can_be_made() -> None:
