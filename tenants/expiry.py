@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from store.model import Fault
+from store.model.fields import check_scope
 from store.model.units import parse_duration_s
 from tenants.errors import INVALID, Refused
 from tenants.times import from_rfc3339
@@ -13,7 +13,6 @@ from tenants.times import from_rfc3339
 MAX_NAME_CHARS = 100
 MAX_SCOPES = 32
 MAX_SPAN_MS = 3_660 * 86_400_000
-_SCOPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._*/-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +64,12 @@ def check_name(name: str) -> str:
 
 def check_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
     """Return the scopes, each once and in order of name; `Refused` (422) names every one that cannot be used."""
-    faults = [
-        Fault(f"scopes[{index}]", "must be letters, digits and :._*/- only, at most 64")
-        for index, scope in enumerate(scopes)
-        if not _SCOPE.fullmatch(scope)
-    ]
+    faults: list[Fault] = []
+    for index, scope in enumerate(scopes):
+        try:
+            check_scope(scope)
+        except ValueError as error:
+            faults.append(Fault(f"scopes[{index}]", str(error)))
     if len(scopes) > MAX_SCOPES:
         faults.append(Fault("scopes", f"are more than {MAX_SCOPES}"))
     if faults:

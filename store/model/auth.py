@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Discriminator, Field, StrictStr, StringConstraints, WithJsonSchema
 
 from store.model.fields import MAX_CLAIM_LENGTH, check_claim, check_line
-from store.model.parts import FieldName, Given, ParamName, Part, Seconds
+from store.model.parts import FieldName, Given, ParamName, Part, Scope, Seconds
 from store.model.passwords import check_password_hash
 from store.model.services import check_service_url
 from store.sealing import is_sealed
@@ -59,7 +59,6 @@ def _issuer(raw: str) -> str:
 
 
 Issuer = Annotated[StrictStr, Field(max_length=2048), AfterValidator(_issuer)]
-Scope = Annotated[str, StringConstraints(strict=True, pattern=r"^[!#-\[\]-~]{1,128}$")]
 MAX_SECRET_LENGTH = 1024
 
 

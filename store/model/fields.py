@@ -12,6 +12,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _TERMINAL_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PARAM = re.compile(r"[^\x00-\x20\x7f&=#]{1,256}")
+SCOPE_FORM = r"^[!#-\[\]-~]{1,128}$"
+_SCOPE = re.compile(SCOPE_FORM)
 _METHOD = re.compile(r"[A-Z][A-Z0-9-]{0,31}")
 
 
@@ -55,6 +57,13 @@ def check_claim(name: str) -> str:
     if not 1 <= len(name) <= MAX_CLAIM_LENGTH:
         raise ValueError(f"a claim's name is 1 to {MAX_CLAIM_LENGTH} characters long")
     return check_line(name)
+
+
+def check_scope(scope: str) -> str:
+    """Give a scope back (RFC 6749 section 3.3), or raise ValueError; one rule for what is asked for and what is had."""
+    if _SCOPE.fullmatch(scope) is None:
+        raise ValueError("a scope is 1 to 128 characters of ASCII, with no space, quote or backslash")
+    return scope
 
 
 # What the edge's parser (llhttp) takes of the methods that are forwarded; any other is a 400 before it is routed.

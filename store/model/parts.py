@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from store.model.fields import check_field_name, check_field_value, check_param_name
+from store.model.fields import SCOPE_FORM, check_field_name, check_field_value, check_param_name, check_scope
 from store.model.hosts import parse_domain
 from store.model.units import MAX_SIZE_BYTES, format_duration, format_size, parse_duration_s, parse_size_bytes
 
@@ -130,6 +130,7 @@ DomainName = Annotated[
 FieldName = Annotated[StrictStr, AfterValidator(check_field_name)]
 FieldValue = Annotated[StrictStr, AfterValidator(check_field_value)]
 ParamName = Annotated[StrictStr, AfterValidator(check_param_name)]
+Scope = Annotated[StrictStr, AfterValidator(check_scope), WithJsonSchema({"type": "string", "pattern": SCOPE_FORM})]
 Text = Annotated[StrictStr, Field(max_length=4096)]
 
 

@@ -14,7 +14,6 @@ from pydantic import (
     StrictBool,
     StrictInt,
     StrictStr,
-    StringConstraints,
     WithJsonSchema,
 )
 
@@ -28,6 +27,7 @@ from store.model.parts import (
     ParamName,
     Part,
     PathAlone,
+    Scope,
     Size,
     Text,
     as_text,
@@ -181,10 +181,6 @@ class RouteRewrite(Part):
 Method = Annotated[StrictStr, AfterValidator(check_method)]
 Methods = Annotated[frozenset[Method], Field(min_length=1, max_length=64)]
 Hosts = Annotated[tuple[DomainName, ...], Field(min_length=1, max_length=1000)]
-
-
-# A scope as RFC 6749 section 3.3 spells it.
-Scope = Annotated[StrictStr, StringConstraints(pattern=r"^[!#-\[\]-~]{1,128}$")]
 
 
 class Route(Part):

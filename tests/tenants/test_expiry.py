@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from store.model import DocumentError, parse_document
 from tenants.errors import Refused
 from tenants.expiry import Expiry, check_name, check_scopes
 from tenants.times import from_rfc3339, to_rfc3339
@@ -62,8 +63,46 @@ def test_scopes_are_kept_once_and_in_order() -> None:
 
 def test_every_scope_that_cannot_be_used_is_named() -> None:
     with pytest.raises(Refused) as refused:
-        check_scopes(("fine", "", "two words", "x" * 65))
+        check_scopes(("fine", "", "two words", "x" * 129))
     assert [fault.path for fault in refused.value.faults] == ["scopes[1]", "scopes[2]", "scopes[3]"]
+    assert {fault.message for fault in refused.value.faults} == {
+        "a scope is 1 to 128 characters of ASCII, with no space, quote or backslash"
+    }
+
+
+@pytest.mark.parametrize(
+    ("scope", "is_one"),
+    [
+        ("orders:read", True),
+        ("https://acme.com/orders.read", True),
+        ("!orders+read@{acme}", True),
+        ("x" * 128, True),
+        ("x" * 129, False),
+        ("", False),
+        ("two words", False),
+        ('"quoted"', False),
+        ("back\\slash", False),
+        ("größe", False),
+        ("line\n", False),
+    ],
+)
+def test_a_key_can_have_every_scope_that_a_route_can_ask_for_and_no_other(scope: str, is_one: bool) -> None:
+    raw = {
+        "tenant": "acme",
+        "upstreams": {"web": {"targets": ["http://10.0.0.1"]}},
+        "auth": {"keys": {"type": "api_key"}},
+        "routes": [{"name": "all", "path": "/*", "upstream": "web", "auth": ["keys"], "scopes": [scope]}],
+    }
+    if is_one:
+        assert parse_document(raw).routes[0].scopes == check_scopes((scope,)) == (scope,)
+        return
+    with pytest.raises(Refused) as refused:
+        check_scopes((scope,))
+    with pytest.raises(DocumentError) as unread:
+        parse_document(raw)
+    (of_route,), (of_key,) = unread.value.faults, refused.value.faults
+    assert (of_route.path, of_key.path) == ("routes[0].scopes[0]", "scopes[0]")
+    assert of_route.message == of_key.message
 
 
 @pytest.mark.parametrize("at_ms", [0, 1, 1_700_000_000_123, 4_102_444_800_000])
