@@ -7,7 +7,7 @@ somewhere, a check that needs a wrong field is left out, and all the others are 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from store.model.auth import ApiKeyAuth, AuthMethod, BasicAuth, ForwardAuth, JwtAuth, SessionAuth
@@ -15,7 +15,12 @@ from store.model.conflicts import MAX_FAULTS as MAX_CONFLICTS
 from store.model.conflicts import find_conflicts
 from store.model.drafts import Draft, Sketch
 from store.model.faults import Found, Loc
-from store.model.fields import is_reserved_for_answers, is_reserved_for_requests
+from store.model.fields import (
+    can_carry_credential,
+    is_of_one_message,
+    is_reserved_for_answers,
+    is_reserved_for_requests,
+)
 from store.model.limits import ConcurrentLimit, Limit
 from store.model.paths import RESERVED_PREFIX
 from store.model.regexes import compile_regex
@@ -80,9 +85,31 @@ def _auth(place: Loc, sketch: Sketch[AuthMethod]) -> Iterator[Found]:
         yield Found((*place, "timeout"), f"is longer than {MAX_FORWARD_TIMEOUT_S:g}s, and each request waits for it")
     if isinstance(method, SessionAuth):
         yield from _session(place, method, sketch)
-    for step, name in _credential_fields(method):
-        if is_reserved_for_requests(name) or name.lower() == "host":
-            yield Found((*place, *step), f"{name} has a meaning of its own: no credential can come in it")
+    if isinstance(method, ForwardAuth):
+        yield from _copied((*place, "copy_headers"), method.copy_headers)
+    header = method.header if isinstance(method, ApiKeyAuth | JwtAuth) else None
+    if header is not None and not can_carry_credential(header):
+        yield Found((*place, "header"), f"{header} has a meaning of its own: no credential can come in it")
+
+
+def _copied(place: Loc, names: Sequence[str]) -> Iterator[Found]:
+    """Find fields of a service's answer that no target can get."""
+    seen: dict[str, int] = {}
+    for at, name in enumerate(names):
+        first = seen.setdefault(name.lower(), at)
+        why = _why_never_copied(name)
+        if first != at:
+            yield Found((*place, at), f"copy_headers[{first}] is {names[first]!r} too")
+        elif why:
+            yield Found((*place, at), f"{name} {why}: no service can set it")
+
+
+def _why_never_copied(name: str) -> str:
+    if name.lower() == "host":
+        return "says which host the client asked for"
+    if is_of_one_message(name):
+        return "is of one message or connection alone"
+    return "is the edge's own" if is_reserved_for_requests(name) else ""
 
 
 def _session(place: Loc, method: SessionAuth, sketch: Sketch[AuthMethod]) -> Iterator[Found]:
@@ -97,16 +124,6 @@ def _session(place: Loc, method: SessionAuth, sketch: Sketch[AuthMethod]) -> Ite
         yield Found((*place, "idle_timeout"), f"is shorter than {MIN_SESSION_S:g}s")
     elif sketch.has("idle_timeout", "lifetime") and method.idle_timeout_s > method.lifetime_s:
         yield Found((*place, "idle_timeout"), "is longer than lifetime")
-
-
-def _credential_fields(method: AuthMethod) -> Iterator[tuple[Loc, str]]:
-    """Give the fields, by their place in the method, that it takes for itself."""
-    if isinstance(method, ApiKeyAuth) and method.header_field is not None:
-        yield ("header",), method.header_field
-    elif isinstance(method, JwtAuth) and method.header is not None:
-        yield ("header",), method.header
-    elif isinstance(method, ForwardAuth):
-        yield from ((("copy_headers", at), name) for at, name in enumerate(method.copy_headers))
 
 
 def _target(place: Loc, sketch: Sketch[Route]) -> Iterator[Found]:

@@ -140,6 +140,44 @@ _FRAMING = frozenset(
 # What the edge says of a request, and of its answer.
 _OF_REQUESTS = frozenset({"forwarded", "traceparent", "tracestate", "x-request-id"})
 _OF_ANSWERS = frozenset({"ratelimit", "ratelimit-policy", "x-request-id"})
+# What clients and browsers write by rules of their own, or what says how a body or a cookie is to be read.
+_OF_CLIENTS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "content-encoding",
+        "content-language",
+        "content-location",
+        "content-range",
+        "content-type",
+        "cookie",
+        "date",
+        "host",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "max-forwards",
+        "origin",
+        "pragma",
+        "range",
+        "via",
+    }
+)
+
+
+def is_of_one_message(name: str) -> bool:
+    """Say whether this field frames a message or concerns one connection, and so is never passed on."""
+    return _folded(name) in _FRAMING
+
+
+def can_carry_credential(name: str) -> bool:
+    """Say whether a key or a token can come in this field of a request, which goes no further then."""
+    key = _folded(name)
+    return not (is_reserved_for_requests(name) or key in _OF_CLIENTS or key.startswith("sec-"))
 
 
 def is_reserved_for_requests(name: str) -> bool:

@@ -41,7 +41,14 @@ def splits(*shares: tuple[str, int], **fields: Any) -> dict[str, Any]:
          ["upstreams.shop.health.timeout: is longer than the interval"]),
         # auth
         (document(auth={"ask": {"type": "forward", "url": "https://a.test", "copy_headers": ["X-Forwarded-User"]}}),
-         ["auth.ask.copy_headers[0]: X-Forwarded-User has a meaning of its own: no credential can come in it"]),
+         ["auth.ask.copy_headers[0]: X-Forwarded-User is the edge's own: no service can set it"]),
+        (document(auth={"ask": {"type": "forward", "url": "https://a.test", "copy_headers": [
+            "X-Role", "Host", "Content-Length", "transfer_encoding", "Keep-Alive", "x-role", "X_Role"]}}),
+         ["auth.ask.copy_headers[1]: Host says which host the client asked for: no service can set it",
+          "auth.ask.copy_headers[2]: Content-Length is of one message or connection alone: no service can set it",
+          "auth.ask.copy_headers[3]: transfer_encoding is of one message or connection alone: no service can set it",
+          "auth.ask.copy_headers[4]: Keep-Alive is of one message or connection alone: no service can set it",
+          "auth.ask.copy_headers[5]: copy_headers[0] is 'X-Role' too"]),
         (document(auth={"ask": {"type": "forward", "url": "https://a.test", "timeout": "30001ms"}}),
          ["auth.ask.timeout: is longer than 30s, and each request waits for it"]),
         (with_route(scopes=["read"], auth=[], limits=[]),
@@ -62,6 +69,12 @@ def splits(*shares: tuple[str, int], **fields: Any) -> dict[str, Any]:
          ["auth.keys.header: Host has a meaning of its own: no credential can come in it"]),
         (document(auth={"keys": {"type": "api_key", "header": "transfer_encoding"}}),
          ["auth.keys.header: transfer_encoding has a meaning of its own: no credential can come in it"]),
+        (document(auth={"keys": {"type": "api_key", "header": "cookie"}}),
+         ["auth.keys.header: cookie has a meaning of its own: no credential can come in it"]),
+        (document(auth={"users": jwt(header="Cookie")}),
+         ["auth.users.header: Cookie has a meaning of its own: no credential can come in it"]),
+        (document(auth={"keys": {"type": "api_key", "header": "Sec-WebSocket-Key"}}),
+         ["auth.keys.header: Sec-WebSocket-Key has a meaning of its own: no credential can come in it"]),
         # where a route's requests go
         (document(routes=[{"name": "api", "path": "/"}]), ["routes[0].upstream: is required, or split"]),
         (document(routes=[{"name": "api", "path": "/", "split": []}]), ["routes[0].upstream: is required, or split"]),
@@ -122,6 +135,7 @@ def test_parts_that_do_not_go_together_are_refused(raw: dict[str, Any], lines: l
         splits(("shop", 1), ("canary", 0)),
         document(auth={"keys": {"type": "api_key", "header": "Authorization"}}),
         document(auth={"keys": {"type": "api_key", "query": "api_key"}}),
+        document(auth={"keys": {"type": "api_key", "header": "Cookie-Key"}, "users": jwt(header="User-Agent")}),
         document(
             auth={"keys": {"type": "api_key"}, "users": jwt()},
             routes=[route(auth=["keys", "users"], headers={"request": {"set": {"X-Plan": {"claim": "plan"}}}})],

@@ -6,11 +6,13 @@ import pytest
 
 from edge.headers import HOP_BY_HOP
 from store.model.fields import (
+    can_carry_credential,
     check_field_name,
     check_field_value,
     check_line,
     check_method,
     check_param_name,
+    is_of_one_message,
     is_reserved_for_answers,
     is_reserved_for_requests,
 )
@@ -121,3 +123,33 @@ def test_what_the_edge_tells_clients_is_its_own(name: str) -> None:
 def test_everything_else_is_the_tenants(name: str) -> None:
     assert not is_reserved_for_requests(name)
     assert not is_reserved_for_answers(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Host",
+        "cookie",
+        "CONTENT_TYPE",
+        "If-Match",
+        "Sec_WebSocket_Key",
+        "Transfer-Encoding",
+        "X-Forwarded-User",
+        "X-Portico-Key",
+        "X-Request-ID",
+    ],
+)
+def test_in_a_field_with_a_meaning_of_its_own_no_credential_can_come(name: str) -> None:
+    assert not can_carry_credential(name)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "X-API-Key", "User-Agent", "Cookie-Key", "Secret", "X-Host"])
+def test_in_any_other_it_can(name: str) -> None:
+    assert can_carry_credential(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"), [("Content_Length", True), ("te", True), ("X-Forwarded-For", False), ("X-Role", False)]
+)
+def test_what_frames_a_message_or_concerns_a_connection_is_of_one_message(name: str, is_one: bool) -> None:
+    assert is_of_one_message(name) is is_one
