@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, StrictStr, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, Discriminator, Field, StrictStr, WithJsonSchema
 
 from store.model.fields import MAX_CLAIM_LENGTH, check_claim, check_line
 from store.model.parts import FieldName, Given, ParamName, Part, Scope, Seconds
@@ -99,9 +100,31 @@ class ForwardAuth(Part):
     timeout_s: Seconds = Field(default=2.0, alias="timeout")
 
 
-UserName = Annotated[StrictStr, StringConstraints(pattern=r"^[^:\x00-\x1f\x7f]{1,128}$")]
+USER_NAME_FORM = r"^[^:\x00-\x1f\x7f]{1,128}$"
+REALM_FORM = r"^[ -~]{1,128}$"
+
+
+def _user_name(raw: str) -> str:
+    if ":" in raw:  # RFC 7617 section 2
+        raise ValueError("a colon cannot be in a user's name: before a password it ends the name")
+    if not 1 <= len(raw) <= 128:
+        raise ValueError("a user's name is 1 to 128 characters long")
+    if re.fullmatch(USER_NAME_FORM, raw) is None:
+        raise ValueError("a user's name has no line break and no other control character")
+    return raw
+
+
+def _realm(raw: str) -> str:
+    if re.fullmatch(REALM_FORM, raw) is None:
+        raise ValueError("a realm is 1 to 128 printable characters of ASCII")
+    return raw
+
+
+UserName = Annotated[
+    StrictStr, AfterValidator(_user_name), WithJsonSchema({"type": "string", "pattern": USER_NAME_FORM})
+]
 PasswordHash = Annotated[StrictStr, Field(max_length=512), AfterValidator(check_password_hash)]
-Realm = Annotated[StrictStr, StringConstraints(pattern=r"^[ -~]{1,128}$")]
+Realm = Annotated[StrictStr, AfterValidator(_realm), WithJsonSchema({"type": "string", "pattern": REALM_FORM})]
 
 
 class BasicAuth(Part):

@@ -15,6 +15,7 @@ import idna
 
 MASK_PREFIX = "*."
 MAX_HOST_LENGTH = 253
+NOT_ENCODED = "a hostname has no '%': write the characters themselves"
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _PLAIN_HOST = re.compile(r"(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -52,6 +53,8 @@ def parse_domain(text: str) -> str:
     if ":" in text:
         raise ValueError("a domain has no port: it is served on every port of the edge")
     name = text.strip().removeprefix(MASK_PREFIX)
+    if "%" in name:
+        raise ValueError(NOT_ENCODED)
     if "*" in name:
         raise ValueError("a '*' stands only at the front, as in *.acme.app, which covers every host below acme.app")
     host = normalise_host(text)

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from store.model.hosts import MASK_PREFIX, normalise_host
+from store.model.hosts import MASK_PREFIX, NOT_ENCODED, normalise_host
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_LENGTH = 2048
@@ -57,6 +57,8 @@ def parse_target_url(raw: object) -> Location:
 
 
 def _host(host: str) -> str:
+    if "%" in host and ":" not in host:
+        raise ValueError(NOT_ENCODED)
     if "%" in host:
         raise ValueError("an address with a zone belongs to one machine: no target for all of them")
     try:

@@ -136,6 +136,8 @@ def test_a_tenant_may_bring_a_host_or_a_mask(text: str, domain: str) -> None:
         ("*a.com", r"a '\*' stands only at the front, as in \*\.acme\.app"),
         ("", "is empty; expected a hostname"),
         ("a b.com", "not a hostname"),
+        ("%31.example.com", "a hostname has no '%': write the characters themselves"),
+        ("*.caf%C3%A9.example", "a hostname has no '%': write the characters themselves"),
     ],
 )
 def test_what_no_tenant_can_own_is_refused_with_the_reason(text: str, message: str) -> None:

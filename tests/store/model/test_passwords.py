@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from store.model import parse_document
 from store.model.passwords import check_password_hash
 from tests.store.model.documents import document, faults_in
 
@@ -66,15 +67,27 @@ def test_a_document_with_a_plain_password_is_refused_by_its_place_and_the_passwo
     assert "hunter2" not in line
 
 
+REALM = "auth.staff.realm: a realm is 1 to 128 printable characters of ASCII"
+
+
 @pytest.mark.parametrize(
-    ("fields", "place"),
+    ("fields", "line"),
     [
-        ({"users": {}}, "auth.staff.users"),
-        ({"users": {"a:b": argon2id()}}, "auth.staff.users"),
-        ({"users": {"ann": argon2id()}, "realm": "caf\u00e9"}, "auth.staff.realm"),
-        ({"users": {"ann": argon2id()}, "realm": "a\nb"}, "auth.staff.realm"),
+        ({"users": {}}, "auth.staff.users: expected at least one"),
+        ({"users": {"a:b": argon2id()}},
+         "auth.staff.users['a:b']: a colon cannot be in a user's name: before a password it ends the name"),
+        ({"users": {"": argon2id()}}, "auth.staff.users['']: a user's name is 1 to 128 characters long"),
+        ({"users": {"a\tb": argon2id()}},
+         "auth.staff.users['a\\tb']: a user's name has no line break and no other control character"),
+        ({"users": {"ann": argon2id()}, "realm": "caf\u00e9"}, REALM),
+        ({"users": {"ann": argon2id()}, "realm": "a\nb"}, REALM),
+        ({"users": {"ann": argon2id()}, "realm": ""}, REALM),
     ],
-)
-def test_names_and_realms_are_such_as_a_client_can_be_told_and_can_send(fields: dict[str, object], place: str) -> None:
-    [line] = faults_in(document(auth={"staff": {"type": "basic", **fields}}))
-    assert line.startswith(place)
+)  # fmt: skip
+def test_names_and_realms_are_such_as_a_client_can_be_told_and_can_send(fields: dict[str, object], line: str) -> None:
+    assert faults_in(document(auth={"staff": {"type": "basic", **fields}})) == [line]
+
+
+@pytest.mark.parametrize("name", ["ann@acme.com", "Ann Other", "größe", "x" * 128])
+def test_a_users_name_may_be_any_text_without_a_colon(name: str) -> None:
+    parse_document(document(auth={"staff": {"type": "basic", "users": {name: argon2id()}, "realm": "Acme & Co."}}))

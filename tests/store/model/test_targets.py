@@ -52,6 +52,7 @@ def test_a_url_is_taken_apart(url: str, parts: tuple[str, str, int, str]) -> Non
         ("http://a\t.test", "no space and no control character"),
         ("http://*.a.test", "one host, not a mask"),
         ("http://[fe80::1%25eth0]", "a zone belongs to one machine"),
+        ("http://%31.example.com", "a hostname has no '%': write the characters themselves"),
         ("http://2130706433", "an IPv4 address is four decimal numbers"),
         ("http://0x7f.1", "an IPv4 address is four decimal numbers"),
         ("http://127.1", "an IPv4 address is four decimal numbers"),
