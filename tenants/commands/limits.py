@@ -8,7 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from store.model import did_you_mean
+from store.model.faults import shown
 from tenants.commands.client import AdminClient, Request
+from tenants.commands.failures import CommandFailed
 from tenants.commands.output import OutputFormat, note, show_data, show_table
 from tenants.commands.session import Output, Tenant, format_of, open_client
 
@@ -34,9 +37,11 @@ def limits(
     """Show what a tenant's limits count now, most used first. The table has 100 rows at most, json and yaml all."""
     with open_client() as client:
         found = _read(client, tenant, {"name": limit, "key": key})
-    shown = format_of(output)
-    if shown is not OutputFormat.TABLE:
-        show_data(found, shown)
+        if limit is not None and not found["limits"] and not found["items"]:
+            raise _unknown(client, tenant, limit)
+    written = format_of(output)
+    if written is not OutputFormat.TABLE:
+        show_data(found, written)
         return
     rules = {one["name"]: one for one in found["limits"]}
     counts = nlargest(MOST_SHOWN, found["items"], key=_share)
@@ -63,6 +68,14 @@ def _read(client: AdminClient, tenant: str, query: Mapping[str, str | None]) -> 
                 "limits": page["limits"],
                 "items": sorted(items.values(), key=_share, reverse=True),
             }
+
+
+def _unknown(client: AdminClient, tenant: str, limit: str) -> CommandFailed:
+    """Say that there is no limit of this name, neither declared nor still counted, and which there are."""
+    page = client.send(Request("GET", ("tenants", tenant, "limits"), {"limit": "1"})).body
+    names = sorted(one["name"] for one in page["limits"])
+    hint = did_you_mean(limit, names)
+    return CommandFailed(f"tenant {tenant} has no limit {shown(limit)}{hint}", [f"it has {', '.join(names) or 'none'}"])
 
 
 def _share(one: Row) -> float:

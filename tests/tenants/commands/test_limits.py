@@ -76,6 +76,23 @@ async def test_one_limit_or_one_caller_alone_is_shown(portico: Portico, counted:
     assert (nobody.out, nobody.lines) == ("", ["nothing is counted of tenant acme by that"])
 
 
+@pytest.mark.parametrize("options", [(), ("--output", "json"), ("--key", "k1")])
+async def test_a_limit_that_the_tenant_has_not_is_refused_with_those_it_has(
+    portico: Portico, counted: Plane, options: tuple[str, ...]
+) -> None:
+    refused = await portico("limits", "acme", "--limit", "per-kye", *options)
+    assert (refused.status, refused.out) == (1, "")
+    assert refused.lines == [
+        "portico: tenant acme has no limit 'per-kye'; did you mean 'per-key'?",
+        "  it has busy, month, per-key, unused",
+    ]
+
+
+async def test_a_limit_that_is_no_more_is_shown_while_it_is_counted(portico: Portico, counted: Plane) -> None:
+    shown = await portico.ok("limits", "acme", "--limit", "removed")
+    assert [line.split()[0] for line in shown.out.splitlines()[1:]] == ["removed"]
+
+
 async def test_programs_get_all_of_it(portico: Portico, counted: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PAGE", "2")
     monkeypatch.setattr(limits, "MOST_SHOWN", 2)
@@ -97,6 +114,8 @@ async def test_programs_get_all_of_it(portico: Portico, counted: Plane, monkeypa
 async def test_a_tenant_without_limits_has_nothing_to_show(portico: Portico, acme: Plane) -> None:
     nothing = await portico.ok("limits", "acme")
     assert (nothing.out, nothing.lines) == ("", ["nothing is counted of tenant acme"])
+    unknown = await portico("limits", "acme", "--limit", "per-key")
+    assert (unknown.status, unknown.lines) == (1, ["portico: tenant acme has no limit 'per-key'", "  it has none"])
     gone = await portico("limits", "nobody")
     assert (gone.status, gone.lines) == (1, ["portico: there is no tenant 'nobody'"])
 
