@@ -8,12 +8,15 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from edge.message import Incoming
-from edge.paths import split_target
+from edge.paths import canonical_text, split_target
 from store.model.paths import RESERVED_PREFIX
 
 MAX_RETURN_CHARS = 2048
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _RETURN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
+_END_OF_PATH = re.compile("[?#]")
+_SLASHES = re.compile("/{2,}")
+_DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|$)")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _NAVIGATED_BY = frozenset({"GET", "HEAD"})
 
@@ -85,10 +88,16 @@ def safe_return_path(text: str) -> str:
     """Give a path of the same host back, "/" for anything else.
 
     What browsers would read as another host is refused (`//`, backslashes, control characters, which they drop), and
-    what is the edge's own, so that nobody is sent on to log out.
+    what is the edge's own in any spelling, so that nobody is sent on to log out. So are dot segments: browsers resolve
+    them before the edge joins slashes, and so may arrive elsewhere than the edge would say.
     """
-    is_safe = len(text) <= MAX_RETURN_CHARS and _RETURN_PATH.fullmatch(text) and not text.startswith(RESERVED_PREFIX)
+    is_safe = len(text) <= MAX_RETURN_CHARS and _RETURN_PATH.fullmatch(text) and not _leads_astray(text)
     return text if is_safe else "/"
+
+
+def _leads_astray(text: str) -> bool:
+    path = _SLASHES.sub("/", canonical_text(_END_OF_PATH.split(text, maxsplit=1)[0]))
+    return path.startswith(RESERVED_PREFIX) or _DOT_SEGMENT.search(path) is not None
 
 
 def path_of(incoming: Incoming) -> str:

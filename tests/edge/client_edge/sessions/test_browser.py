@@ -27,6 +27,8 @@ def asked(method: str = "GET", raw_path: str = "/", host: str = "shop.test", **f
 @pytest.mark.parametrize(
     "path",
     ["/", "/a", "/a/b?c=d&e=%20#f", "/a//b", "/.well-known/x", "/a?next=//evil.test", "/%2Fevil.test", "/@evil.test",
+     "/.porticos", "/.portico", "/a/.portico/logout", "/.PORTICO/x", "/?/.portico/logout", "/#/.portico/x",
+     "/a?b=/../c", "/caf%C3%A9", "/a%3Fb", "/..a/b...", "/%252eportico/logout",
      "/:80", "/;x", "/a" + "b" * (MAX_RETURN_CHARS - 2)],
 )  # fmt: skip
 def test_a_path_of_the_same_host_may_be_returned_to(path: str) -> None:
@@ -38,7 +40,13 @@ def test_a_path_of_the_same_host_may_be_returned_to(path: str) -> None:
     ["", "a", "evil.test", "//evil.test", "///evil.test", "https://evil.test", "HTTPS:evil.test", "javascript:alert(1)",
      "/\\evil.test", "\\\\evil.test", "/a\\b", "/\t/evil.test", "/\n/evil.test", "/\r\nSet-Cookie: a=b", "/a b", " /a",
      "/\0", "/\x7f", "/é", "/\u2028", "\u2044\u2044evil.test", "/.portico/logout", "/.portico/login?return_to=/",
-     "/a" + "b" * (MAX_RETURN_CHARS - 1)],
+     "/a" + "b" * (MAX_RETURN_CHARS - 1),
+     # the edge's own pages, by other spellings that browsers or the edge read as theirs
+     "/%2eportico/logout", "/%2Eportico/login", "/.p%6Frtico/logout", "/x/../.portico/logout", "/./.portico/login",
+     "/x/%2e%2E/.portico/logout", "/x/..//.portico/logout", "/x/.././/.portico/logout?a=b#c",
+     "/%2e/.portico/logout", "/../.portico/logout", "/%2eportico//../logout", "/%2eportico/#x", "/.portico//logout",
+     # a browser and the edge might go another way by these
+     "/..", "/a/../b", "/a/%2E", "/a//../b?c"],
 )  # fmt: skip
 def test_anything_else_is_not(text: str) -> None:
     assert safe_return_path(text) == "/"
