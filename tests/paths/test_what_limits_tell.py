@@ -84,6 +84,35 @@ async def test_what_is_decided_without_redis_is_counted_by_how(own_redis: RedisP
         }  # fmt: skip
 
 
+async def test_the_policy_is_told_whatever_is_decided_and_what_is_left_where_that_is_known(
+    own_redis: RedisProcess, origin: RunningOrigin
+) -> None:
+    ways = ("local", "open", "closed")
+
+    async def told(edge: RunningEdge, way: str) -> tuple[int, bool, str]:
+        answer = await edge.get(f"/{way}/echo")
+        state = answer.headers.get("ratelimit", "").partition(";t=")[0]
+        return answer.status, answer.headers.get("ratelimit-policy") == f'"{way}";q=1;w=3600', state
+
+    async with running_edge(own_redis.url) as edge:
+        await put(edge, origin, {way: {"rate": "1/h", "by": "ip", "on_store_loss": way} for way in ways})
+        for way in ways:
+            state = f'"{way}";r=0'
+            assert [await told(edge, way) for _ in range(2)] == [(200, True, state), (429, True, state)]
+        await asyncio.to_thread(own_redis.stop)
+        assert await told(edge, "local") == (429, True, '"local";r=0')
+        for way, status in (("open", 200), ("closed", 503)):
+            await until_lost(edge, way, status)
+            assert await told(edge, way) == (status, True, "")
+
+
+async def until_lost(edge: RunningEdge, way: str, status: int) -> None:
+    """Ask until a limit does what it declares for a lost store."""
+    async with asyncio.timeout(10):
+        while (await edge.get(f"/{way}/echo")).status != status:
+            pass
+
+
 async def test_redis_calls_per_thousand_requests_are_read_as_the_readme_says(
     redis_url: str, origin: RunningOrigin
 ) -> None:

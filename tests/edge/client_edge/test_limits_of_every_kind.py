@@ -92,7 +92,9 @@ async def test_a_request_costs_what_is_declared_or_what_a_trusted_service_says(
         middleware = taking.middleware(**cast("Any", {next(iter(limit)): {**limit, "cost": cost}}))
         ctx = context(("X-Cost", "9"))  # a client has no say
         ctx.identity = Identity("who", claims=claims, fields=fields)
-        told = dict((await run(middleware, ctx)).answer_fields).get("RateLimit", "")
+        answered = dict((await run(middleware, ctx)).answer_fields)
+        assert answered["RateLimit-Policy"].startswith(f'"{next(iter(limit))}";q=10;w=')  # also where nothing is taken
+        told = answered.get("RateLimit", "")
         assert (f";r={left};" in told) if left is not None else told == ""
 
 
