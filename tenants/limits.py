@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from store.catalog import Catalog
 from store.counts import Counts, Wanted
 from store.errors import RecordUnreadable
-from store.model import DEFAULT_PLAN, PLAN_MARK, PLANS, DocumentError, Limit, Plans, parse_document, parse_plans
+from store.model import DEFAULT_PLAN, PLAN_MARK, PLANS, DocumentError, Limit, Plans, parse_plans, read_document
 from store.standing import Standing, standing
 from tenants.actors import Actor, no_such_tenant, require_reach
 from tenants.errors import MALFORMED, Refused, unreadable
@@ -55,7 +55,7 @@ class Limits:
         if stored is None:
             raise no_such_tenant(tenant)
         try:
-            document = parse_document(stored.record().document)
+            document = read_document(stored.record().document)
         except (RecordUnreadable, DocumentError) as error:
             raise unreadable(tenant, stored.revision, str(error)) from error
         of_plan = (await self._plans()).get(document.plan or DEFAULT_PLAN, {})

@@ -16,7 +16,7 @@ def sample(cpu_us: float) -> Sample:
 
 
 def run(*cells: Cell, absent: tuple[str, ...] = ()) -> Run:
-    about = {"date": "2026-01-01 00:00 UTC", "machine": "Sample 9000", "bystanders": 0.25}
+    about = {"date": "2026-01-01 00:00 UTC", "machine": "Sample 9000", "interpreter": "Python 3", "bystanders": 0.25}
     versions = {"portico": "0.1.0", "envoy": "1.40.0"}
     return Run(**about, rounds=3, seconds=4, versions=versions, absent=absent, cells=cells)  # type: ignore[arg-type]
 
