@@ -160,9 +160,19 @@ class Tokens(OpenIDCode):  # type: ignore[misc]
     def get_client_claims(self, client: Client) -> dict[str, Any]:
         return {"iss": self._server.issuer, "aud": [client.client_id]}
 
+    def get_compatible_claims(self, request: Request) -> dict[str, Any]:
+        return self._kept(super().get_compatible_claims(request))
+
+    def get_authorization_code_claims(self, authorization_code: Code) -> dict[str, Any]:
+        return self._kept(super().get_authorization_code_claims(authorization_code))
+
     def generate_user_info(self, user: str, scope: str) -> dict[str, Any]:
         told = self._server.manners.get("claims", {})
-        return {"sub": user, "name": user.title(), "email": f"{user}@acme.test", **told}
+        return self._kept({"sub": user, "name": user.title(), "email": f"{user}@acme.test", **told})
+
+    def _kept(self, claims: dict[str, Any]) -> dict[str, Any]:
+        dropped = self._server.manners.get("drop", ())
+        return {name: value for name, value in claims.items() if name not in dropped}
 
     def process_token(self, grant: Any, response: Any) -> Any:
         token = super().process_token(grant, response)
