@@ -91,10 +91,10 @@ def echo_of(request: Framed) -> bytes:
 
 
 @asynccontextmanager
-async def running_recorder() -> AsyncIterator[Recorder]:
-    """Run a recorder on a free port of 127.0.0.1."""
+async def running_recorder(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Recorder]:
+    """Run a recorder on an address of this machine, on a free port for 0."""
     recorder = Recorder()
-    server = await asyncio.get_running_loop().create_server(lambda: _RecorderProtocol(recorder), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: _RecorderProtocol(recorder), host, port)
     recorder.port = server.sockets[0].getsockname()[1]
     try:
         yield recorder
