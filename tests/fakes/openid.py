@@ -36,7 +36,8 @@ class RunningProvider:
 
         `claims` are put into its identity tokens, `drop` lists those left out, `sign` is "stranger" (by a key of its
         own that is not in the set) or "none", `status` is what discovery and the token endpoint answer, `answer` are
-        fields put into the browser's way back, `names_itself` adds `iss` there and says so.
+        fields put into the browser's way back, `names_itself` adds `iss` there and says so, `describes` are members put
+        into its description.
         """
         async with ClientSession() as session, session.post(f"{self.issuer}/control/manners", json=manners) as answer:
             assert answer.status == 200, await answer.text()

@@ -236,6 +236,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "none"],
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": bool(self.manners.get("names_itself")),
+            **self.manners.get("describes", {}),
         }
         return web.json_response(told, status=self.manners.get("status", 200))
 

@@ -6,8 +6,11 @@ await ask(port, "key-set", "t1")                             # ... a request for
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,6 +18,7 @@ from tests.fakes.edges import Answer
 from tests.fakes.issuers import signing_key
 from tests.fakes.openid import PUBLIC_CLIENT_ID
 from tests.fakes.raw_talk import talk_to
+from tests.fakes.recorder import Recorder, running_recorder
 from tests.fakes.visitors import LOGIN
 
 PUBLIC = ["8.8.8.8", "1.1.1.1", "93.184.216.34", "2606:4700::1111", "2a00:1450:4001::8a", "::ffff:8.8.8.8"]
@@ -73,6 +77,11 @@ async def ask(port: int, way: str, tenant: str) -> Answer:
     return Answer.parse(await talk_to(port, head.encode()))
 
 
+def told(answer: Answer) -> tuple[int, str]:
+    """Give the status and the code of an error of the edge's."""
+    return answer.status, json.loads(answer.body)["error"]
+
+
 def untold(log: str, way: str, named: dict[str, str]) -> list[str]:
     """List the places, of those that tenants have named, of which the log does not say that the filter closed them."""
     said = [line for line in log.splitlines() if "address not allowed by the egress filter" in line]
@@ -84,3 +93,25 @@ def _mark(way: str, tenant: str, place: str) -> str:
     if way == "issuer":
         return f"the OpenID provider {place} cannot"
     return f"tenant {tenant}: a key set" if way == "key-set" else f'"tenant":"{tenant}"'
+
+
+@dataclass
+class Inside:
+    """What listens on this machine, by IPv4 and IPv6, on one port: nobody who is not allowed may connect to it."""
+
+    recorders: list[Recorder]
+
+    @property
+    def port(self) -> int:
+        return self.recorders[0].port
+
+    @property
+    def connections(self) -> int:
+        return sum(len(each.connections) for each in self.recorders)
+
+
+@asynccontextmanager
+async def running_inside() -> AsyncIterator[Inside]:
+    """Listen on 127.0.0.1 and ::1, and so for all that leads there: mapped, 0.0.0.0, ::."""
+    async with running_recorder() as first, running_recorder("::1", first.port) as second:
+        yield Inside([first, second])

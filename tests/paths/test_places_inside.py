@@ -6,10 +6,8 @@ What names lead to, and what becomes of one that changes its mind, is in `tests/
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,34 +20,12 @@ from store.catalog import Catalog
 from store.client import Client, connect
 from store.embedded import RedisProcess
 from store.fleet import Fleet
-from tests.fakes.edges import Answer, running_edge
-from tests.fakes.places import PRIVATE, REFUSED, SECRET, WAYS, ask, naming, token, untold
-from tests.fakes.recorder import Recorder, running_recorder
+from tests.fakes.edges import running_edge
+from tests.fakes.places import PRIVATE, REFUSED, SECRET, WAYS, ask, naming, running_inside, token, told, untold
 from tests.fakes.visitors import SECRETS
 from tests.fakes.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # one node for all of them
-
-
-@dataclass
-class Inside:
-    """What listens on this machine, by IPv4 and IPv6, on one port: nobody who is not allowed may connect to it."""
-
-    recorders: list[Recorder]
-
-    @property
-    def port(self) -> int:
-        return self.recorders[0].port
-
-    @property
-    def connections(self) -> int:
-        return sum(len(each.connections) for each in self.recorders)
-
-
-@asynccontextmanager
-async def running_inside() -> AsyncIterator[Inside]:
-    async with running_recorder() as first, running_recorder("::1", first.port) as second:
-        yield Inside([first, second])
 
 
 @dataclass
@@ -80,10 +56,6 @@ async def house(redis_server: RedisProcess) -> AsyncIterator[House]:
 def url(host: str, port: int) -> str:
     """Write a place; an IPv6 address has brackets."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def told(answer: Answer) -> tuple[int, str]:
-    return answer.status, json.loads(answer.body)["error"]
 
 
 async def refused(node: Node, way: str, named: dict[str, str]) -> None:
