@@ -32,6 +32,28 @@ PRIVATE = [
     "ff02::1", "ff0e::1",
 ]  # fmt: skip
 
+ODD_SPELLINGS = {
+    "2130706433": "four decimal numbers",
+    "0x7f000001": "four decimal numbers",
+    "0X7F.0.0.1": "four decimal numbers",
+    "0177.0.0.1": "four decimal numbers",
+    "017700000001": "four decimal numbers",
+    "127.1": "four decimal numbers",
+    "127.0.0.0x1": "four decimal numbers",
+    "0": "four decimal numbers",
+    "127.0.0.1.": "four decimal numbers",
+    "\uff11\uff12\uff17.0.0.1": "four decimal numbers",
+    "127\u30020\u30020\u30021": "four decimal numbers",
+    "\u2460\u2461\u2466.0.0.1": "four decimal numbers",
+    "127.0.0.1%2e": "zone",
+    "%31%32%37.0.0.1": "zone",
+    "[::1%25lo]": "zone",
+    "127.0.0.1..": "not a hostname",
+    "id.test@127.0.0.1": "no user or password",
+    "127.0.0.1\\@id.test": "no user or password",
+}
+"""Hosts that some system or other takes for an address of this machine, and why no document may name one."""
+
 WAYS = ("upstream", "key-set", "forward-auth", "issuer")
 REFUSED = {
     "upstream": (502, "upstream_connect"),

@@ -28,6 +28,7 @@ from edge.errors import EdgeError
 from edge.outgoing import Outgoing
 from edge.upstreams.egress import EgressFilter
 from tests.fakes.openid import CLIENT_ID, CLIENT_SECRET, PUBLIC_CLIENT_ID, RunningProvider
+from tests.fakes.places import ODD_SPELLINGS
 
 ISSUER = "https://id.test/realm"
 TOLD = {
@@ -70,6 +71,13 @@ def test_a_description_is_read() -> None:
 def test_a_description_of_somebody_else_or_of_unsafe_places_is_none(changed: Mapping[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"issuer|has no|expected|fragment|begins"):
         read(**changed)
+
+
+@pytest.mark.parametrize("member", ["authorization_endpoint", "token_endpoint", "jwks_uri", "end_session_endpoint"])
+@pytest.mark.parametrize(("host", "why"), ODD_SPELLINGS.items())
+def test_a_description_that_names_an_address_in_another_spelling_is_none(member: str, host: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        read(**{member: f"https://{host}:8443/"})
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"5", b"{", b"[" * 100_000, b"\xff", b'{"issuer": "x"}'])
