@@ -70,7 +70,7 @@ class SetState:
     fetched_s: float = -math.inf
     refresh_s: float = REFRESH_S
     asked_s: float = -math.inf
-    """When the last fetch began."""
+    """When the last fetch began, or else has failed."""
     is_asking: bool = False
     failures: int = 0
     """Since the last fetch that brought a set."""
@@ -159,7 +159,8 @@ class KeySet:
             async with asyncio.timeout(FETCH_TIMEOUT_S):
                 keys, refresh_s = await self._sets.fetch(self.name)
         except Exception as error:  # whatever an issuer's answer can do, it does it to its own set alone
-            self.state = replace(self.state, failures=self.state.failures + 1)
+            # The pause begins now: one from the start of a slow fetch would be over, and who waits would wait again.
+            self.state = replace(self.state, failures=self.state.failures + 1, asked_s=self._sets.now_s())
             if self.state.failures == 1:
                 log.warning("tenant %s: a key set cannot be fetched: %s", self.name[0], str(error) or "too slow")
         else:

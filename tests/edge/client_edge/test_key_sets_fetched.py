@@ -199,6 +199,17 @@ async def test_an_issuer_that_says_nothing_is_given_up(sets: Sets, monkeypatch: 
     assert sets.set.state.failures == 1
 
 
+async def test_a_request_waits_for_one_fetch_however_long_that_takes_to_fail(sets: Sets) -> None:
+    sets.issuer.gate.clear()
+    waiting = asyncio.create_task(sets.is_lost())
+    await until(lambda: sets.issuer.fetches, 5)
+    sets.clock.now_s += FETCH_TIMEOUT_S
+    sets.issuer.is_down = True
+    sets.issuer.gate.set()
+    assert (await waiting).retry_after_s == 1.0
+    assert sets.issuer.fetches == 1
+
+
 @pytest.mark.parametrize(
     "lie",
     [b"", b"<html>Maintenance</html>", b'{"keys": []}', b'{"keys": [{"kty": "oct", "k": "AAAA"}]}', b"[" * 60_000,
