@@ -30,6 +30,12 @@ class RunningProvider:
     """A running provider."""
 
     issuer: str
+    process: subprocess.Popen[str]
+
+    def end(self) -> None:
+        """End it: connections are refused from now on; idempotent."""
+        self.process.terminate()
+        self.process.wait(10)
 
     async def tell(self, **manners: Any) -> None:
         """Say how it behaves from now on; with nothing, it behaves well again. What it has seen is forgotten.
@@ -58,7 +64,7 @@ def running_provider(port: int = 0) -> Iterator[RunningProvider]:
         try:
             line = process.stdout.readline().strip()
             assert line.startswith("http://"), line
-            yield RunningProvider(line)
+            yield RunningProvider(line, process)
         finally:
             process.terminate()
             process.wait(10)
