@@ -294,12 +294,15 @@ class ClientConnection(ParsingConnection):
             self.retire()
 
     def data_received(self, data: bytes) -> None:
-        if self._manager is None:
-            return  # not admitted
+        if self._manager is None or self._close:
+            return  # not admitted, or at its end
         if data:  # else the parser only goes on with what it kept back of the last read
             self._last_read_bytes = len(data)
         self._unmeasured_bytes += len(data)
         if self._request_in_progress or self._messages:
+            if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+                self.pause_reading()
+                return  # where the next request would begin, nobody can tell
             super().data_received(data)
             if self._upload is not None:
                 self._note_growth(self._upload, data)
@@ -310,8 +313,24 @@ class ClientConnection(ParsingConnection):
                 self._head.received(len(data))
             elif self._head.is_running:
                 self._head.end()
-        if self._messages and self._messages[-1][1] is not EMPTY_PAYLOAD:
-            self._note_queued(data)
+        if self._messages:
+            message, payload = self._messages[-1]
+            if payload is not EMPTY_PAYLOAD:
+                self._note_queued(data)
+            elif not isinstance(message, RawRequestMessage):
+                self._note_fault(message)
+
+    def _note_fault(self, message: Any) -> None:
+        """Keep only what is wrong with what was refused: the parser's error holds what was read, and in words besides.
+
+        Nothing more is read until its turn has come, as each read would be refused and wait too.
+        """
+        if not isinstance(message, EdgeError):
+            self._messages[-1] = (parse_fault(message.exc), EMPTY_PAYLOAD)  # type: ignore[assignment]
+            message.exc.__traceback__ = (
+                None  # it leads to the frame that has the error: only the collector would end that
+            )
+        self.pause_reading()
 
     def _note_growth(self, upload: Upload, data: bytes) -> None:
         upload.received(data, self._messages[-1][0] if self._messages else None)

@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from tests.fakes.origins import READ_HEAD, Wait, running_evil_origin
+from tests.fakes.waiting import until
 from tests.faults.slow_site import (
     BIG_BYTES,
     DEADLINE_S,
@@ -17,6 +18,7 @@ from tests.faults.slow_site import (
     clients,
     for_each,
     good_traffic,
+    has_asked_targets,
     kib_each,
     rest_of,
     running_site,
@@ -116,4 +118,40 @@ async def test_chunks_that_are_mostly_framing_cost_little_memory(
         assert all(expected in answer for answer in answers)
         assert {answer[:10] for answer in answers} <= {b"HTTP/1.1 2", b"HTTP/1.1 4"}
         assert grown_kib <= 4 * KIB
+        await site.drained()
+
+
+async def test_what_is_no_request_behind_one_under_way_is_held_in_little_memory(redis_url: str) -> None:
+    async with running_site(redis_url) as site:
+        before_kib = await warmed(site)
+
+        async def go_on(link: socket.socket) -> None:
+            while await send(link, bytes(64 * KIB)):
+                pass
+
+        async with good_traffic(site):
+            with clients(site, 40) as links:
+                await for_each(links, lambda link: send(link, b"GET /delay/3 HTTP/1.1\r\nHost: shop.test\r\n\r\n"))
+                await until(lambda: has_asked_targets(site, len(links)))
+                sending = [asyncio.create_task(go_on(link)) for link in links]
+                await asyncio.sleep(0.5)  # nothing tells when the last buffer on the way is full
+                each_kib = await kib_each(site, links, before_kib)
+                answers = await for_each(links, rest_of)
+                await asyncio.gather(*sending)
+        assert {answer[:13] for answer in answers} == {b"HTTP/1.1 200 "}
+        assert {answer.count(b"HTTP/1.1 400 ") for answer in answers} == {1}
+        assert each_kib <= 120
+        await site.drained()
+
+
+async def test_what_is_no_request_at_all_is_held_in_little_memory_until_its_answer_is_read(redis_url: str) -> None:
+    async with running_site(redis_url) as site:
+        before_kib = await warmed(site)
+        async with good_traffic(site):
+            with clients(site, 200) as links:
+                await for_each(links, lambda link: send(link, bytes(30 * KIB)))
+                each_kib = await kib_each(site, links, before_kib)
+                answers = await for_each(links, rest_of)
+        assert {answer[:13] for answer in answers} == {b"HTTP/1.1 400 "}
+        assert each_kib <= 64
         await site.drained()
