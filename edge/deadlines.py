@@ -14,6 +14,8 @@ from types import TracebackType
 
 from aiohttp.streams import StreamReader
 
+WRITE_LOOKS = 10
+
 
 class HeadDeadline:
     """The clock and the size of one head after the other; `refuse` is called with the error's code, once a head.
@@ -155,9 +157,12 @@ class BodyDeadline:
 
 
 class WriteDeadline:
-    """While entered, calls `cut` when the peer has taken nothing of what is written for so long."""
+    """While entered, calls `cut` when the peer has taken nothing of what is written for so long.
 
-    __slots__ = ("_cut", "_loop", "_timeout_s", "_timer", "_transport", "_unsent_bytes")
+    Nothing tells when it takes something, so it is looked at: ten times in that time, and the end a fifth late at most.
+    """
+
+    __slots__ = ("_cut", "_loop", "_taken_at_s", "_timeout_s", "_timer", "_transport", "_unsent_bytes")
 
     def __init__(self, transport: asyncio.WriteTransport, timeout_s: float, cut: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -165,7 +170,8 @@ class WriteDeadline:
         self._timeout_s = timeout_s
         self._cut = cut
         self._unsent_bytes = transport.get_write_buffer_size()
-        self._timer = self._loop.call_later(timeout_s, self._check)
+        self._taken_at_s = self._loop.time()
+        self._watch()
 
     def __enter__(self) -> None:
         return None
@@ -173,10 +179,14 @@ class WriteDeadline:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._timer.cancel()
 
+    def _watch(self) -> None:
+        self._timer = self._loop.call_later(self._timeout_s / WRITE_LOOKS, self._check)
+
     def _check(self) -> None:
-        left_bytes = self._transport.get_write_buffer_size()
-        if left_bytes >= self._unsent_bytes:
+        left_bytes, now_s = self._transport.get_write_buffer_size(), self._loop.time()
+        if left_bytes < self._unsent_bytes:
+            self._unsent_bytes, self._taken_at_s = left_bytes, now_s
+        elif now_s >= self._taken_at_s + self._timeout_s:
             self._cut()
             return
-        self._unsent_bytes = left_bytes
-        self._timer = self._loop.call_later(self._timeout_s, self._check)
+        self._watch()
