@@ -17,6 +17,7 @@ from aiohttp.http_parser import HttpResponseParser
 from edge.answer import Answer, Head, UpstreamError
 from edge.errors import EdgeError
 from edge.reads import READ_BYTES, bound_reads
+from edge.sockets import bound_unsent
 from edge.telemetry.counters import UpstreamCounters
 from edge.tunnel import Tunnel
 
@@ -182,6 +183,9 @@ class UpstreamConnection(BaseProtocol):
         assert self.transport is not None
         self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
         bound_reads(self.transport, self)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            bound_unsent(sock)
         self._tls = transport.get_extra_info("ssl_object")
         self._counters.connections += 1
 

@@ -44,3 +44,20 @@ def test_a_port_in_use_is_an_error_that_names_it_even_if_its_holder_would_share_
 def test_a_name_that_does_not_resolve_is_an_error_that_names_it() -> None:
     with pytest.raises(BindError, match=r"cannot listen on no\.such\.host\.invalid:80"):
         bind_for_workers([Address("no.such.host.invalid", 80)], 1)
+
+
+def test_of_what_a_client_does_not_read_the_system_takes_little() -> None:
+    [[sock]] = bind_for_workers([FREE], 1)
+    with sock, socket.socket() as client:
+        sock.listen()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", address_of(sock).port))
+        sock.setblocking(True)
+        accepted, _ = sock.accept()
+        with accepted:
+            accepted.setblocking(False)
+            taken_bytes = 0
+            with pytest.raises(BlockingIOError):
+                while True:
+                    taken_bytes += accepted.send(bytes(40 * 1024))
+    assert taken_bytes <= 256 * 1024
