@@ -321,16 +321,11 @@ class ClientConnection(ParsingConnection):
                 self._note_fault(message)
 
     def _note_fault(self, message: Any) -> None:
-        """Keep only what is wrong with what was refused: the parser's error holds what was read, and in words besides.
-
-        Nothing more is read until its turn has come, as each read would be refused and wait too.
-        """
+        """Keep only what is wrong: the parser's error holds what was read, twice, in a ring through its traceback."""
         if not isinstance(message, EdgeError):
             self._messages[-1] = (parse_fault(message.exc), EMPTY_PAYLOAD)  # type: ignore[assignment]
-            message.exc.__traceback__ = (
-                None  # it leads to the frame that has the error: only the collector would end that
-            )
-        self.pause_reading()
+            message.exc.__traceback__ = None
+        self.pause_reading()  # what comes next would be refused too, and wait as well
 
     def _note_growth(self, upload: Upload, data: bytes) -> None:
         upload.received(data, self._messages[-1][0] if self._messages else None)

@@ -15,8 +15,8 @@ from store.setting_values import Address
 UNSENT_BYTES = 128 * 1024
 """How much of what we have written a connection's system buffer may hold beyond what is on its way to the peer.
 
-Without it Linux takes up to 4 MiB for somebody who does not read (`tcp_wmem`); a thousand of those use up what it has for
-all TCP of the machine. What is on the way is not bounded, so long and fast lines are as fast as before.
+Without it Linux takes up to 4 MiB for somebody who does not read (`tcp_wmem`); two thousand used up what a machine
+of 24 GiB has for all TCP. What is on the way is not bounded, so long and fast lines are as fast as before.
 """
 
 

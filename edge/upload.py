@@ -42,8 +42,8 @@ class ChunkedBody(StreamReader):
         assert isinstance(body, cls)
         return body
 
-    # Where chunks begin and end is nobody's affair here. The parser tells of each, and nothing of Python's is called for
-    # less than this: a function that does nothing cost tiny chunks a third of their time.
+    # Where chunks begin and end is nobody's affair here. The parser tells of each, and nothing is called for less than
+    # this: a function that does nothing cost tiny chunks a third of their time.
     begin_http_chunk_receiving = end_http_chunk_receiving = bool  # type: ignore[assignment]
 
     def feed_data(self, data: bytes, size: int = 0) -> bool:  # noqa: ARG002 - the parser gives both

@@ -11,9 +11,13 @@ MEASUREMENTS = {
     "lookup": "what a match costs with 10, 1,000 and 100,000 domains",
     "limits": "what one limit costs a request, counted ahead of requests or one by one",
     "keys": "a million API keys: a worker's memory, what each kind of key takes, and exact revocation",
+    "slow": "thousands of slow clients: memory of each, their ends, and what one beside them sees",
     "compare": "what a request costs beside nginx, HAProxy, Caddy, Envoy, nginx with Lua, and aiorp",
 }
-PACKAGES = {"compare": "compare.command"}  # those of more than one file, and where theirs begins
+PACKAGES = {
+    "slow": "slow.command",
+    "compare": "compare.command",
+}  # those of more than one file, and where theirs begins
 
 
 def main(argv: list[str]) -> int:

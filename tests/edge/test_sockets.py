@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_of_what_a_client_does_not_read_the_system_takes_little() -> None:
         with accepted:
             accepted.setblocking(False)
             taken_bytes = 0
-            with pytest.raises(BlockingIOError):
-                while True:
+            with suppress(BlockingIOError):
+                while taken_bytes < 8 << 20:
                     taken_bytes += accepted.send(bytes(40 * 1024))
     assert taken_bytes <= 256 * 1024
