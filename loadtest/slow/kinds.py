@@ -46,6 +46,7 @@ class Kind:
     is_tls: bool = False
     bar_kib: float | None = None
     late_s: float = 1.0
+    early_s: float = 1.0
 
 
 def kinds(scale: Scale) -> list[Kind]:
@@ -75,7 +76,16 @@ def kinds(scale: Scale) -> list[Kind]:
             late_s=read_s,
         ),
         Kind(
-            "T56", "uploads that nobody takes", few, "504", due_s, untaken, is_pouring=True, bar_kib=320, late_s=body_s
+            "T56",
+            "uploads that nobody takes",
+            few,
+            "504",
+            due_s,
+            untaken,
+            is_pouring=True,
+            bar_kib=320,
+            late_s=body_s,
+            early_s=3,  # behind a target that takes nothing the buffers on the way go on filling for a moment
         ),
     ]
 

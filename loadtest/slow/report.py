@@ -11,7 +11,6 @@ from loadtest.interpreter import this_interpreter
 from loadtest.slow.bystander import Seen
 from loadtest.slow.kinds import Kind, Scale
 
-EARLY_S = 1.0
 BOMB_BAR_KIB = 1024.0
 
 
@@ -47,7 +46,7 @@ def faults(found: Found) -> list[str]:
     kind, said = found.kind, []
     if found.ends != {kind.end: kind.count}:
         said.append("ended otherwise")
-    if not kind.due_s - EARLY_S <= found.first_s <= found.last_s <= kind.due_s + kind.late_s:
+    if not kind.due_s - kind.early_s <= found.first_s <= found.last_s <= kind.due_s + kind.late_s:
         said.append("not in time")
     if kind.bar_kib is not None and found.each_kib > kind.bar_kib:
         said.append("memory")
