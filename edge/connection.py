@@ -19,7 +19,7 @@ from edge.census import Census, ConnectionLimits
 from edge.deadlines import HeadDeadline, WriteDeadline
 from edge.errors import EdgeError
 from edge.exchange import Exchange, unreadable
-from edge.head import head_bytes, parse_fault
+from edge.head import fault_of, head_bytes
 from edge.parsing import ParsingConnection
 from edge.reads import READ_BYTES, bound_reads
 from edge.tunnel import Tunnel, TunnelSink
@@ -153,10 +153,12 @@ class ClientConnection(ParsingConnection):
         received_bytes, self._unmeasured_bytes = self._unmeasured_bytes, self._last_read_bytes
         # A head is no larger than what has come since the one before it, and the piece that one ended in.
         if not isinstance(message, RawRequestMessage):
-            return unreadable(self, message if isinstance(message, EdgeError) else parse_fault(message.exc))
+            return unreadable(self, fault_of(message))
         exchange = Exchange(self, message, payload)
         if received_bytes > self._max_head_bytes and head_bytes(message) > self._max_head_bytes:
             exchange.parse_error = EdgeError("headers_too_large", must_close=True)
+        elif self._messages and not payload.is_eof():  # what follows a body that has no end is what is wrong with it
+            exchange.parse_error = fault_of(self._messages[-1][0])
         return exchange
 
     def _await_next_request(self) -> None:
@@ -307,7 +309,7 @@ class ClientConnection(ParsingConnection):
             if self._upload is not None:
                 self._note_growth(self._upload, data)
         else:
-            super().data_received(data)
+            self._begin(data)
             if not self._messages:
                 self._end_idleness()
                 self._head.received(len(data))
@@ -319,13 +321,6 @@ class ClientConnection(ParsingConnection):
                 self._note_queued(data)
             elif not isinstance(message, RawRequestMessage):
                 self._note_fault(message)
-
-    def _note_fault(self, message: Any) -> None:
-        """Keep only what is wrong: the parser's error holds what was read, twice, in a ring through its traceback."""
-        if not isinstance(message, EdgeError):
-            self._messages[-1] = (parse_fault(message.exc), EMPTY_PAYLOAD)  # type: ignore[assignment]
-            message.exc.__traceback__ = None
-        self.pause_reading()  # what comes next would be refused too, and wait as well
 
     def _note_growth(self, upload: Upload, data: bytes) -> None:
         upload.received(data, self._messages[-1][0] if self._messages else None)

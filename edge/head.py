@@ -9,7 +9,7 @@ and 6.1).
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
@@ -110,6 +110,11 @@ def head_bytes(message: RawRequestMessage) -> int:
     """Give the size of a head as it came, give or take the spaces that the parser dropped."""
     fields = sum(len(name) + len(value) + _FIELD_FRAMING for name, value in message.raw_headers)
     return len(message.path) + fields
+
+
+def fault_of(message: Any) -> EdgeError:
+    """Say what is wrong by what the queue of messages has in place of one: aiohttp's note of it, or ours already."""
+    return message if isinstance(message, EdgeError) else parse_fault(message.exc)
 
 
 def parse_fault(error: BaseException) -> EdgeError:

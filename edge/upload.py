@@ -10,7 +10,7 @@ from aiohttp.streams import StreamReader
 
 from edge.deadlines import BodyDeadline, Pace
 from edge.errors import EdgeError
-from edge.head import parse_fault
+from edge.head import fault_of
 
 SURPLUS_BYTES = 64 * 1024
 SURPLUS_BYTES_PER_S = 16 * 1024
@@ -102,8 +102,8 @@ class Upload:
         if body.is_eof():
             return
         self._deadline.progressed()
-        if last_message is not None and not isinstance(last_message, RawRequestMessage | EdgeError):
-            body.set_exception(parse_fault(last_message.exc))
+        if last_message is not None and not isinstance(last_message, RawRequestMessage):
+            body.set_exception(fault_of(last_message))
         elif self._has_too_much_framing():
             body.set_exception(EdgeError("bad_request", "more framing than body", must_close=True))
 

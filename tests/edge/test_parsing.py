@@ -9,17 +9,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from aiohttp.streams import StreamReader
 
 from edge.census import ConnectionLimits
 from edge.connection import ClientConnection
 from edge.errors import EdgeError
 from edge.exchange import Exchange
 from edge.message import ProxyResponse
+from edge.parsing import SHORT_READ_BYTES
 from edge.server import EdgeServer
 from tests.fakes.waiting import until
 
 HEAD = b"POST /first HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n"
 CRUMB = b"1\r\nx\r\n"
+MANY_CRUMBS = CRUMB * (SHORT_READ_BYTES // len(CRUMB) + 1)
 LAST = b"0\r\n\r\n"
 TRAILERS = b"0\r\nX-One: 1\r\nCookie: theirs\r\n\r\n"
 NEXT = b"GET /next HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n"
@@ -127,9 +130,28 @@ async def test_a_hundred_chunked_requests_follow_each_other_on_one_connection() 
 async def test_what_came_with_the_end_of_a_chunked_request_is_not_served() -> None:
     async with serving() as served:
         for end in (LAST, TRAILERS):
-            answers = await talk(served, HEAD + CRUMB + end + NEXT)
-            assert (statuses(answers), len(served.asked)) == ([b"200"], 1)
-            assert b"Connection: close" in answers
+            for crumbs in (CRUMB, MANY_CRUMBS):
+                answers = await talk(served, HEAD + crumbs + end + NEXT)
+                assert (statuses(answers), len(served.asked)) == ([b"200"], 1)
+                assert b"Connection: close" in answers
+                assert answers.endswith(b"%d" % (len(crumbs) // len(CRUMB)))
+
+
+async def test_crumbs_that_come_with_the_head_are_not_taken_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    feed_data = StreamReader.feed_data
+
+    def counted(self: StreamReader, data: bytes, size: int = 0) -> bool:
+        taken.append(len(data))
+        return feed_data(self, data, size)
+
+    monkeypatch.setattr(StreamReader, "feed_data", counted)
+    async with serving() as served:
+        answers = await talk(served, HEAD + MANY_CRUMBS + LAST + NEXT)
+        assert answers.endswith(b"%d" % (len(MANY_CRUMBS) // len(CRUMB)))
+        assert taken == []
+        await talk(served, HEAD + CRUMB + LAST + NEXT)  # which is how they would be taken
+        assert taken == [1]
 
 
 @pytest.mark.parametrize("end", [LAST, TRAILERS], ids=["without trailers", "with trailers"])

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from edge.parsing import SHORT_READ_BYTES
+from edge.reads import READ_BYTES
 from tests.fakes.edges import RunningEdge
 from tests.fakes.raw_talk import LAST, answers_in, get, post, talk_to
 from tests.fakes.recorder import Recorder
@@ -31,6 +33,22 @@ async def test_a_chunk_that_is_none_is_told_at_once_though_it_comes_by_itself(
     writer.write(post(CHUNKED, body=b"1\r\nx\r\n"))
     await until(lambda: recorder.connections and recorder.connections[0].endswith(b"x\r\n"))
     writer.write(broken + b"0\r\n\r\n" + get(target=b"/smuggled"))
+    (answer,) = answers_in(await asyncio.wait_for(reader.read(), 5))
+    writer.close()
+    assert (answer.status, answer.error, answer.is_last) == (status, code, True)
+    await until(lambda: not recorder.transports)
+    assert not recorder.requests
+
+
+@pytest.mark.parametrize("before", [100, SHORT_READ_BYTES, READ_BYTES, 2 * READ_BYTES])
+@pytest.mark.parametrize(("broken", "status", "code"), BROKEN.values(), ids=BROKEN)
+async def test_a_chunk_that_is_none_is_told_at_once_however_much_comes_at_once_before_it(
+    edge: RunningEdge, recorder: Recorder, broken: bytes, status: int, code: str, before: int
+) -> None:
+    """The edge reads several times before it begins to serve what it has read first."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    body = b"%x\r\n%b\r\n" % (before, bytes(before))
+    writer.write(post(CHUNKED, body=body) + broken + b"0\r\n\r\n" + get(target=b"/smuggled"))
     (answer,) = answers_in(await asyncio.wait_for(reader.read(), 5))
     writer.close()
     assert (answer.status, answer.error, answer.is_last) == (status, code, True)
