@@ -313,7 +313,8 @@ class Limiter:
             if held.asked_at_s > before_s or held.is_asking or held.waiting:
                 break
             del self._held[name]
-            self._local.remember(held.names, held.meters, held.states(self._now()))
+            if held.grant is not NOTHING:  # else Redis has never told where they stand
+                self._local.remember(held.names, held.meters, held.states(self._now()))
             self._give_back(held)
         if self._held or self._seen_before:
             self._go_on()

@@ -68,6 +68,17 @@ def test_it_takes_an_impatient_client_only() -> None:
         Limiter(connect("redis://127.0.0.1", "control"), lambda: 1)
 
 
+async def test_what_redis_never_answered_for_is_let_go_of_and_so_is_what_comes_behind_it(no_redis: str) -> None:
+    clock = FakeClock()
+    async with a_limiter(no_redis, clock=clock) as limiter:
+        for key in ("k1", "k2"):
+            assert (await limiter.take("acme", [a_take(key=key)])).source == "local"
+        assert len(limiter._held) == 2
+        clock.now_s += 5
+        limiter._let_go()  # as its timer does
+        assert not limiter._held
+
+
 async def test_a_request_without_limits_is_admitted_without_asking_anyone(no_redis: str) -> None:
     async with a_limiter(no_redis) as limiter:
         decision = await limiter.take("acme", [])
