@@ -28,10 +28,14 @@ ITEMS_AT_ONCE = 50
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a worker is: in which data (epoch) and up to which revision; ("", 0) has seen nothing."""
+    """How far a worker is: in which data (epoch) and up to which revision; ("", 0) has seen nothing.
+
+    `run` is of the Redis that took the last commit then: one that took over from it may have lost some before.
+    """
 
     epoch: str = ""
     revision: int = 0
+    run: str = ""
 
 
 def regression(position: Position, changes: Changes) -> str | None:
@@ -112,6 +116,9 @@ class Watcher:
             if alarm is not None:
                 self._must_read_all = True
                 return
+            if self.position.run and changes.run != self.position.run:
+                log.warning("configuration: another Redis took the last commit; all of it is compared")
+                self._must_read_all = True
             if self._must_read_all:
                 await self._read_all(changes)
                 return
@@ -140,7 +147,7 @@ class Watcher:
             is_complete = changes.complete
         for tenant in self._tenancy.held() - known:
             self._tenancy.miss(tenant, changes.revision)
-        self.position = Position(changes.epoch, changes.revision)
+        self.position = Position(changes.epoch, changes.revision, changes.run)
         self._whole = changes.revision
         self._must_read_all = False
         self._news.set()
@@ -151,11 +158,11 @@ class Watcher:
             self._tenancy.apply(item, is_lazy=is_boot, known_to=self._whole)
             if self._tenancy.must_recompile:
                 await self._recompile()
-            self.position = Position(changes.epoch, item.revision)
+            self.position = Position(changes.epoch, item.revision, changes.run)
             if count % ITEMS_AT_ONCE == 0:
                 await asyncio.sleep(0)  # requests go first
         if changes.complete:
-            self.position = Position(changes.epoch, changes.revision)
+            self.position = Position(changes.epoch, changes.revision, changes.run)
             self._whole = changes.revision
         if changes.items:
             self._news.set()

@@ -107,6 +107,7 @@ class Catalog:
             keys.done(commit_id),
             keys.key_uses(change.tenant),
             keys.callers(),
+            keys.run(),
         ]
         limits: list[Argument] = [HISTORY_KEPT, AUDIT_KEPT, DONE_KEPT_MS, keys.tick_channel()]
         args = [
@@ -146,7 +147,7 @@ class Catalog:
 
         Bounded by `limit` tenants and by a few MiB: ask again while the answer is not complete.
         """
-        names = [keys.epoch(), keys.revision(), keys.documents(), keys.changes(), keys.callers()]
+        names = [keys.epoch(), keys.revision(), keys.documents(), keys.changes(), keys.callers(), keys.run()]
         return read_changes(await self._client.run(script("changes"), names, [revision, max(1, limit), PAGE_BYTES]))
 
     async def digests(self, cursor: str | None = None, limit: int = 100) -> Digests:

@@ -134,13 +134,15 @@ class Item:
 class Changes:
     """What changed after a revision, ascending; `revision` is the head when it was read.
 
-    `complete`: these are all. Otherwise ask again from the last item's revision.
+    `complete`: these are all. Otherwise ask again from the last item's revision. `run` is of the Redis that took the
+    last commit: when it changes, what was known may have been lost, and its revisions are given to nobody again.
     """
 
     epoch: str
     revision: int
     items: tuple[Item, ...]
     complete: bool
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def read_stored(tenant: str, value: bytes) -> Stored:
 def read_changes(reply: Sequence[Any]) -> Changes:
     """Read lua/changes.lua's reply."""
     items = []
-    for tenant, revision, value, callers in _in_groups(reply[3:], 4):
+    for tenant, revision, value, callers in _in_groups(reply[4:], 4):
         stored = Stored(tenant.decode(), 0, b"") if value is None else read_stored(tenant.decode(), value)
         # What moved the tenant and not its document were its callers, whatever has become of the note of it.
         moved_last = int(revision) if stored.revision != int(revision) else 0
@@ -219,7 +221,9 @@ def read_changes(reply: Sequence[Any]) -> Changes:
                 max(moved_last, int(callers or 0)),
             )
         )
-    return Changes(reply[0].decode(), whole_revision(reply[1]), tuple(items), complete=reply[2] == 1)
+    return Changes(
+        reply[0].decode(), whole_revision(reply[1]), tuple(items), complete=reply[2] == 1, run=reply[3].decode()
+    )
 
 
 def read_page(reply: Sequence[Any]) -> Page:

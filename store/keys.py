@@ -32,6 +32,11 @@ def changes() -> str:
     return "{cfg}:changes"
 
 
+def run() -> str:
+    """String: the run id of the Redis that took the last commit."""
+    return "{cfg}:run"
+
+
 def callers() -> str:
     """Sorted set: tenant -> revision of the last change of who may call it, its API keys or sessions; as `changes`."""
     return "{cfg}:callers"

@@ -1,8 +1,8 @@
 -- changes: which tenants changed after a revision, with their documents, in the order of their last changes.
 --
--- KEYS  1 epoch   2 rev   3 docs   4 changes   5 callers
+-- KEYS  1 epoch   2 rev   3 docs   4 changes   5 callers   6 run
 -- ARGV  1 revision already known   2 most tenants to return   3 most document bytes to return (one is always returned)
--- Returns  {epoch or '', revision now, 1 if this is all else 0, tenant, revision of its change, document or nil,
+-- Returns  {epoch or '', revision now, 1 if this is all else 0, run or '', tenant, revision of its change, document or nil,
 --          revision of the last change of its API keys or sessions or nil, ...}
 -- Atomic so that the head and the items are of one moment: a reader that has applied all items is at that head.
 -- Reads only.
@@ -12,7 +12,7 @@ local head = redis.call('GET', KEYS[2]) or '0'
 local limit, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local found = redis.call('ZRANGEBYSCORE', KEYS[4], '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, limit + 1)
-local reply, bytes = {epoch, head, 1}, 0
+local reply, bytes = {epoch, head, 1, redis.call('GET', KEYS[6]) or ''}, 0
 for i = 1, #found, 2 do
   local document = redis.call('HGET', KEYS[3], found[i])
   local size = document and #document or 0

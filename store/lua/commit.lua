@@ -2,6 +2,7 @@
 --
 -- KEYS  1 epoch   2 rev   3 docs   4 changes   5 names   6 hosts   7 claims:<tenant>   8 history:<tenant>
 --       9 keys:<tenant>   10 audit   11 done:<commit id>   12 when the tenant's keys were used   13 callers
+--       14 run
 -- ARGV  1 tenant
 --       2 expected revision of the document ('' = any, 0 = there must be none)
 --       3 mode: put | drop | keep (keep: the document stays as it is, only API keys or sessions change)
@@ -20,6 +21,7 @@
 -- that claim one host at the same moment must see each other. Everything that can fail (a key of a wrong type, a
 -- conflict) is read before the first write: Redis does not undo what a script wrote before it failed.
 
+local BEYOND_LOST = 1000000
 local tenant, expected, mode, payload = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local at = 14
 
@@ -41,6 +43,7 @@ if done then -- the same commit, sent again because its answer was lost
 end
 
 redis.call('GET', KEYS[1])
+local run_before = redis.call('GET', KEYS[14])
 redis.call('ZSCORE', KEYS[4], tenant)
 redis.call('ZSCORE', KEYS[5], tenant)
 redis.call('ZSCORE', KEYS[13], tenant)
@@ -75,7 +78,14 @@ end
 
 -- 2. Write.
 redis.call('SET', KEYS[1], ARGV[5], 'NX')
-local revision = redis.call('INCR', KEYS[2])
+-- Another Redis than took the last commit (restarted, failed over, restored) may have lost some before this one. Workers
+-- may have applied them, so their revisions are not given out again: who waits for one would be told that all have it.
+local info = redis.pcall('INFO', 'server') -- a user who may not ask goes without
+local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+local step = 1
+if run_before and run_before ~= run then step = BEYOND_LOST end
+redis.call('SET', KEYS[14], run)
+local revision = redis.call('INCRBY', KEYS[2], step)
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -274,6 +275,28 @@ async def test_an_alarm_ends_when_the_store_is_what_it_was(redis_url: str) -> No
         assert not found.watcher.is_degraded
         await found.reached(await found.put("acme", name="better"))
         assert found.serves("acme") == "better"
+
+
+async def test_after_a_redis_that_lost_commits_no_revision_is_another_ones_and_all_is_compared(tmp_path: Path) -> None:
+    """Else a worker would take the next commit for the lost one of its number, and keep a key that it revokes."""
+    with RedisProcess(tmp_path / "redis") as forgetful:
+        async with following(forgetful.url, is_running=False) as found:
+            await found.put("acme", name="kept")
+            await found.catalog.commit(Change("acme", KEEP, put_keys=(an_api_key("k1"),)), None)
+            async with redis.asyncio.Redis.from_url(forgetful.url) as raw:
+                await raw.save()
+            lost = await found.put("acme", name="lost")
+            await found.watcher.catch_up()
+            assert found.serves("acme") == "lost"
+            found.forgotten.clear()
+            forgetful.kill()
+            forgetful.start()
+            commit = await found.catalog.commit(Change("acme", KEEP, drop_keys=("k1",)), None)
+            assert commit.revision > lost
+            await found.watcher.catch_up()
+            assert (found.serves("acme"), found.forgotten) == ("kept", ["acme"])
+            assert found.watcher.position.revision == commit.revision
+            assert (await found.put("acme", name="next")) == commit.revision + 1
 
 
 async def test_while_the_store_is_away_the_watcher_says_so_and_goes_on_when_it_is_back(own_redis: RedisProcess) -> None:

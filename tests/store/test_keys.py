@@ -15,6 +15,7 @@ CONFIGURATION = [
     keys.documents(),
     keys.changes(),
     keys.callers(),
+    keys.run(),
     keys.names(),
     keys.hosts(),
     keys.claims("acme"),

@@ -58,6 +58,15 @@ def edge_url(redis_url: str) -> str:
     return redis_url.replace("127.", "edge:pw@127.")
 
 
+async def test_a_control_plane_that_may_not_ask_for_info_commits_all_the_same(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as raw:
+        raw.execute_command("ACL", "SETUSER", "writer", "reset", "on", ">pw", "~*", "&*", "+@all", "-info")
+    async with connect(redis_url.replace("127.", "writer:pw@127."), "control") as control:
+        for _ in range(2):
+            commit = await Catalog(control).commit(Change("acme", TenantRecord({"tenant": "acme"})), None)
+        assert commit.revision == 2
+
+
 async def test_an_edge_can_follow_report_and_limit_with_these_permissions(redis_url: str, edge_url: str) -> None:
     async with connect(redis_url, "control") as control:
         await Catalog(control).commit(Change("acme", TenantRecord({"tenant": "acme"})), 0)
