@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from store.decisions import Decision, Take, meter_of, states_of
+from store.gcra import Pace
 from store.meter import US_PER_S, Kept, Meter, State, take_all
 
 CLOSED_RETRY_S = 1.0
@@ -23,13 +24,34 @@ MAX_REMEMBERED = 50_000
 
 @dataclass(slots=True)
 class Share:
-    """One worker's share of one limit and caller: what is kept of it, and from where it began."""
+    """One worker's share of one limit and caller: what is kept of it, and from where it began.
+
+    `at_loss` is where it stood when Redis was last known to be lost, at `lost_us`; `since`, how many were taken after.
+    """
 
     kept: Kept
     began: State
     meter: Meter
     whole: Meter
     workers: int
+    at_loss: State
+    lost_us: int
+    since: int = 0
+
+    def noted(self, lost_us: int) -> Share:
+        """Note that Redis was still lost at a time."""
+        if self.lost_us != lost_us:
+            self.at_loss, self.lost_us, self.since = self.meter.read(self.kept, lost_us), lost_us, 0
+        return self
+
+    def owing(self, now_us: int) -> State:
+        """Say where it stands with what is owed: as if nothing had come back since Redis was last known to be lost.
+
+        It may have been there since, and have given others what came back here as well.
+        """
+        if isinstance(self.meter, Pace):
+            return self.meter.stepped(self.at_loss, self.since)
+        return self.meter.read(self.kept, now_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +76,7 @@ class LocalCounts:
         self._shares: OrderedDict[str, Share] = OrderedDict()
         self._stood: dict[str, Kept] = {}
         self._stood_before: dict[str, Kept] = {}
+        self._lost_us = 0
 
     @property
     def has_counted(self) -> bool:
@@ -83,6 +106,10 @@ class LocalCounts:
         if len(self._stood) > MAX_REMEMBERED // 2:  # by halves: to find the oldest each time would cost more
             self._stood, self._stood_before = {}, self._stood
 
+    def is_lost(self, at_s: float) -> None:
+        """Note that Redis did not answer what it was asked then."""
+        self._lost_us = int((self._unix_zero_s + at_s) * US_PER_S)
+
     def _now_us(self) -> int:
         return int((self._unix_zero_s + self._now()) * US_PER_S)
 
@@ -96,7 +123,7 @@ class LocalCounts:
         for name in shares:
             by_tenant.setdefault(name.partition("}")[0], []).append(name)
         return [
-            _debts(names[at : at + MAX_DEBTS_IN_ONE], shares, now_us)
+            _debts(names[at : at + MAX_DEBTS_IN_ONE], shares, now_us, self._lost_us)
             for names in by_tenant.values()
             for at in range(0, len(names), MAX_DEBTS_IN_ONE)
         ]
@@ -115,8 +142,8 @@ class LocalCounts:
                 began = meter.with_left(whole.remaining(known) // workers, now_us)
             else:
                 began = meter.read(None, now_us)
-            share = Share(meter.kept(began, now_us), began, meter, whole, workers)
-        self._shares[name] = share
+            share = Share(meter.kept(began, now_us), began, meter, whole, workers, began, self._lost_us)
+        self._shares[name] = share.noted(self._lost_us)
         while len(self._shares) > MAX_LOCAL_COUNTS:
             self._shares.popitem(last=False)
         return share
@@ -126,6 +153,7 @@ class LocalCounts:
         is_taken, states, kept = take_all([share.kept for share in shares], meters, now_us)
         for share, after in zip(shares, kept, strict=False):
             share.kept = after
+            share.since += is_taken
         if is_taken:
             after_all = [of.stepped(each) for each, of in zip(states, meters, strict=True)]
             return Decision(True, states_of(takes, meters, after_all, is_taken=True), 0.0, "local")
@@ -133,11 +161,11 @@ class LocalCounts:
         return Decision(False, states_of(takes, meters, states, is_taken=False), retry_us / US_PER_S, "local")
 
 
-def _debts(names: Sequence[str], shares: dict[str, Share], now_us: int) -> Debts:
+def _debts(names: Sequence[str], shares: dict[str, Share], now_us: int, lost_us: int) -> Debts:
     arguments: list[bytes] = []
     for name in names:
         share = shares[name]
-        state = share.meter.read(share.kept, now_us)
+        state = share.noted(lost_us).owing(now_us)
         arguments += share.whole.arguments
         arguments.append(b"%d" % share.meter.charge(share.began, state, share.whole, share.workers))
     return Debts(tuple(names), tuple(arguments))
