@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable
 
@@ -14,6 +15,9 @@ KeyOf = Callable[[ProxyContext], str]
 CostOf = Callable[[ProxyContext], int]
 MAX_PLAIN_VALUE = 64
 MAX_COST_DIGITS = 12
+TOO_DEAR: int = 10**MAX_COST_DIGITS  # more than any limit admits
+_MAX_EXPONENT_DIGITS = 9  # no text that arrives here is long enough to make up for more
+_NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?)([0-9]+))?")
 _MAY_BE_SECRET = re.compile("auth|cookie|credential|key|pass|secret|session|signature|token", re.IGNORECASE)
 
 
@@ -70,14 +74,15 @@ def _digest(value: str) -> str:
 def cost_of(cost: Cost) -> CostOf:
     """Make the function that says what a request costs: as declared, or as said by who is trusted to; 1 if nobody does.
 
-    A client has no say: of header fields, only those are read that an auth step has set (`Identity.fields`).
+    A client has no say: of header fields, only those are read that an auth step has set (`Identity.fields`). What is
+    said is a number of JSON, rounded up; beyond 12 digits it is `TOO_DEAR`, and what is negative or no number is 1.
     """
     if cost.header is not None:
         name = cost.header.lower()
-        return lambda ctx: _number(_field(ctx, name))
+        return lambda ctx: _units(_field(ctx, name))
     if cost.claim is not None:
         claim = cost.claim
-        return lambda ctx: _number(None if ctx.identity is None else ctx.identity.claim(claim))
+        return lambda ctx: _claimed_units(ctx, claim)
     units = cost.units
     return lambda _: units
 
@@ -87,7 +92,30 @@ def _field(ctx: ProxyContext, name: str) -> str | None:
     return next((value for field, value in fields if field.lower() == name), None)
 
 
-def _number(text: str | None) -> int:
-    if text is None or not (text.isascii() and text.isdigit() and len(text) <= MAX_COST_DIGITS):
+def _claimed_units(ctx: ProxyContext, claim: str) -> int:
+    who = ctx.identity
+    if who is None or who.claims is None:
         return 1
-    return int(text)
+    # Infinity is no JSON: it is what Python has read a number like 1e400 as.
+    return TOO_DEAR if who.claims.get(claim) == math.inf else _units(who.claim(claim))
+
+
+def _units(text: str | None) -> int:
+    """Read a number of JSON, rounded up; the work grows with its length and no faster, whatever it says."""
+    found = None if text is None else _NUMBER.fullmatch(text)
+    if found is None:
+        return 1
+    whole, fraction, sign, exponent = found.groups("")
+    digits = (whole + fraction).lstrip("0")
+    if not digits:
+        return 0
+    exponent = exponent.lstrip("0")
+    is_far = len(exponent) > _MAX_EXPONENT_DIGITS
+    shift = 0 if is_far else int(sign + (exponent or "0"))
+    before_point = len(digits) - len(fraction) + shift
+    if before_point > MAX_COST_DIGITS or (is_far and sign != "-"):
+        return TOO_DEAR
+    if before_point <= 0 or is_far:
+        return 1  # a part of a unit
+    units = int(digits[:before_point].ljust(before_point, "0"))
+    return units + 1 if digits[before_point:].strip("0") else units

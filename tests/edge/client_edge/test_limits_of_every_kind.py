@@ -78,7 +78,7 @@ async def test_a_request_that_is_cancelled_while_it_waits_for_a_place_has_none(o
         ({"header": "X-Cost"}, (("x-cost", "4"),), None, 6),
         ({"header": "X-Cost"}, (("X-Cost", "0"),), None, None),
         ({"header": "X-Cost"}, (("X-Cost", "-4"),), None, 9),
-        ({"header": "X-Cost"}, (("X-Cost", "1e9"),), None, 9),
+        ({"header": "X-Cost"}, (("X-Cost", "1.5"),), None, 8),
         ({"header": "X-Cost"}, (), None, 9),
         ({"claim": "cost"}, (), {"cost": 5}, 5),
         ({"claim": "cost"}, (), {"cost": "many"}, 9),
