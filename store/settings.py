@@ -137,7 +137,7 @@ class Settings:
         help="how long a client may take no byte of its answer before it is cut off")
     max_head_bytes: int = _setting(
         "edge", "PORTICO_MAX_HEAD", "--max-head", "32KiB", "size", read=read_bytes(1 << 10, 1 << 20),
-        help="the largest request head, line and fields together; above it 431")
+        help="the largest request head, line and fields together; above it, or with a field above 8,190 bytes, 431")
     max_fields: int = _setting(
         "edge", "PORTICO_MAX_FIELDS", "--max-fields", "100", "fields", read=read_whole(8, 1000),
         help="the most header fields of a request; above it 431")

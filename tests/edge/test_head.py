@@ -17,6 +17,7 @@ from edge.errors import EdgeError
 from edge.exchange import Exchange
 from edge.head import MAX_FIELD_BYTES, Target, parse_fault, read_target
 from store.model.fields import METHODS
+from store.settings import SETTINGS
 
 
 class Nowhere:
@@ -153,3 +154,8 @@ async def test_every_method_that_a_document_may_name_is_one_that_the_parser_take
     parser = HttpRequestParser(BaseProtocol(loop), loop, 65_536)
     messages, _, _ = parser.feed_data(f"{method} / HTTP/1.1\r\nHost: a\r\n\r\n".encode())
     assert messages[0][0].method == method
+
+
+def test_the_setting_of_the_largest_head_tells_how_long_a_field_may_be() -> None:
+    told = next(setting.help for setting in SETTINGS if setting.flag == "--max-head")
+    assert f"a field above {MAX_FIELD_BYTES:,} bytes" in told
