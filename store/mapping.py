@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -31,6 +32,11 @@ from store.errors import StoreError, StoreRefused, StoreUnavailable
 
 # Replies of a server that is there and cannot do it now: nothing was done, a later try may succeed.
 _NOT_NOW = ("NOREPLICAS", "LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "UNBLOCKED")
+_CODE = re.compile("[A-Z]{1,20}")
+# Redis before 7 wraps what a script's command was refused with: `-CODE` where it was not run, `CODE` where it was.
+_IN_A_SCRIPT = re.compile(
+    r"Error running script \(call to f_[0-9a-f]{40}\): @user_script:\d+: (?:@user_script: \d+: -)?([A-Z]{1,20}) "
+)
 
 _WHY_UNREACHABLE: tuple[tuple[type[Exception], str], ...] = (
     (ssl.SSLCertVerificationError, "its TLS certificate is not trusted"),
@@ -64,13 +70,14 @@ def mapped() -> Iterator[Progress]:
 def store_error(error: Exception, sent_write: bool) -> StoreError:
     """Say what a foreign exception means for us; `sent_write`: a write may have reached the server."""
     if isinstance(error, (AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError)):
-        return StoreRefused("Redis refused the user name or password")
+        return StoreRefused(f"Redis refused the user name or password{_by_code(error)}")
     if isinstance(error, NoPermissionError):
-        return StoreRefused("the Redis user lacks a permission that is needed")
-    if isinstance(error, OutOfMemoryError):
-        return StoreRefused("Redis is out of memory")
+        return StoreRefused(f"the Redis user lacks a permission that is needed{_by_code(error)}")
+    if isinstance(error, OutOfMemoryError) or (isinstance(error, ResponseError) and _code(error) == "OOM"):
+        return StoreRefused("Redis is out of memory (OOM)")
     if isinstance(error, (ReadOnlyError, ClusterDownError, TryAgainError, BusyLoadingError)):
-        return StoreUnavailable("Redis cannot serve this now: it is starting, failing over or resharding")
+        why = "Redis cannot serve this now: it is starting, failing over or resharding"
+        return StoreUnavailable(f"{why}{_by_code(error)}")
     if isinstance(error, ResponseError):
         return _from_reply(error)
     if isinstance(error, MaxConnectionsError):
@@ -92,7 +99,23 @@ def _why_lost(error: Exception, sent_write: bool) -> str:
 
 
 def _from_reply(error: ResponseError) -> StoreError:
-    word = str(error).partition(" ")[0]  # the rest may quote arguments
-    if word in _NOT_NOW:
-        return StoreUnavailable(f"Redis cannot serve this now ({word})")
-    return StoreRefused(f"Redis refused the command ({word or type(error).__name__})")
+    code = _code(error)
+    if code in _NOT_NOW:
+        return StoreUnavailable(f"Redis cannot serve this now ({code})")
+    return StoreRefused(f"Redis refused the command ({code or type(error).__name__})")
+
+
+def _by_code(error: RedisError) -> str:
+    return f" ({code})" if (code := _code(error)) else ""
+
+
+def _code(error: RedisError) -> str:
+    """Give the code that Redis refused a command with, "" if there is none; the rest of a reply may quote arguments."""
+    text, code = str(error), error.status_code or ""
+    if code == "ERR":
+        found = _IN_A_SCRIPT.match(text)
+        return code if found is None else found[1]
+    if code or type(error) is not ResponseError:  # redis-py has taken the code off the text, if there was one
+        return code
+    word = text.partition(" ")[0]
+    return word if _CODE.fullmatch(word) else ""

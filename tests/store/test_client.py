@@ -204,17 +204,21 @@ async def test_a_missing_permission_and_full_memory_are_refusals(own_redis: Redi
             with pytest.raises(StoreRefused, match="permission"):
                 await edge.ask("FLUSHALL")
         await client.ask("CONFIG", "SET", "maxmemory", "1")
-        with pytest.raises(StoreRefused, match="out of memory"):
-            await client.ask("SET", "a", "b", is_write=True)
+        write = "return redis.call('SET', KEYS[1], 'b')"
+        for command in (("SET", "a", "b"), ("EVAL", write, 1, "a")):
+            with pytest.raises(StoreRefused, match=r"out of memory \(OOM\)"):
+                await client.ask(*command, is_write=True)
 
 
 async def test_a_demoted_master_is_unavailable_and_not_ambiguous(own_redis: RedisProcess) -> None:
     async with connect(own_redis.url, "control") as client, connect(own_redis.url, "data") as lane:
         await client.ask("REPLICAOF", "127.0.0.1", "1")
+        write = "return redis.call('SET', KEYS[1], 'b')"
         for each in (client, lane):
-            with pytest.raises(StoreUnavailable) as caught:
-                await each.ask("SET", "a", "b", is_write=True)
-            assert not caught.value.ambiguous
+            for command in (("SET", "a", "b"), ("EVAL", write, 1, "a")):
+                with pytest.raises(StoreUnavailable, match=r"\(READONLY\)") as caught:
+                    await each.ask(*command, is_write=True)
+                assert not caught.value.ambiguous
 
 
 async def test_a_subscribers_connection_is_its_own(client: Client) -> None:

@@ -6,6 +6,7 @@ import ssl
 
 import pytest
 from redis import exceptions as theirs
+from redis._parsers.base import BaseParser
 
 from store.client import mapped
 from store.errors import NotFound, StoreError, StoreRefused, StoreUnavailable
@@ -50,6 +51,43 @@ def test_every_foreign_error_becomes_ours_and_tells_nothing_it_should_not(
         assert getattr(ours, "ambiguous", False) is (sent_write and can_be_ambiguous)
         assert SECRET not in str(ours)
         assert "\n" not in str(ours)
+
+
+IN_A_SCRIPT = f"Error running script (call to f_{'0a' * 20}): @user_script:1: "  # how Redis 6.2 puts it
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "told"),
+    [
+        (f"OOM {SECRET}", StoreRefused, "Redis is out of memory (OOM)"),
+        (f"NOAUTH {SECRET}", StoreRefused, "Redis refused the user name or password (NOAUTH)"),
+        (f"WRONGPASS {SECRET}", StoreRefused, "Redis refused the user name or password (WRONGPASS)"),
+        (f"NOPERM {SECRET}", StoreRefused, "the Redis user lacks a permission that is needed (NOPERM)"),
+        (f"MISCONF {SECRET}", StoreRefused, "Redis refused the command (MISCONF)"),
+        (f"EXECABORT {SECRET}", StoreRefused, "Redis refused the command (EXECABORT)"),
+        (f"READONLY {SECRET}", StoreUnavailable, "failing over or resharding (READONLY)"),
+        (f"LOADING {SECRET}", StoreUnavailable, "failing over or resharding (LOADING)"),
+        (f"MASTERDOWN {SECRET}", StoreUnavailable, "(MASTERDOWN)"),
+        (f"NOREPLICAS {SECRET}", StoreUnavailable, "Redis cannot serve this now (NOREPLICAS)"),
+        (f"ERR {IN_A_SCRIPT}@user_script: 1: -OOM {SECRET}", StoreRefused, "Redis is out of memory (OOM)"),
+        (f"ERR {IN_A_SCRIPT}@user_script: 1: -READONLY {SECRET}", StoreUnavailable, "cannot serve this now (READONLY)"),
+        (f"ERR {IN_A_SCRIPT}@user_script: 1: -NOREPLICAS {SECRET}", StoreUnavailable, "(NOREPLICAS)"),
+        (f"ERR {IN_A_SCRIPT}WRONGTYPE {SECRET}", StoreRefused, "Redis refused the command (WRONGTYPE)"),
+        (f"ERR {IN_A_SCRIPT}user_script:1: {SECRET}", StoreRefused, "Redis refused the command (ERR)"),
+        (f"ERR {IN_A_SCRIPT}@user_script: 1: The user {SECRET}", StoreRefused, "Redis refused the command (ERR)"),
+        (f"ERR The user {SECRET}", StoreRefused, "Redis refused the command (ERR)"),
+        (f"ERR HUNTER {SECRET}", StoreRefused, "Redis refused the command (ERR)"),
+        (SECRET, StoreRefused, "Redis refused the command (ResponseError)"),
+        ("A" * 21, StoreRefused, "Redis refused the command (ResponseError)"),
+        ("OOM2 x", StoreRefused, "Redis refused the command (ResponseError)"),
+        ("", StoreRefused, "Redis refused the command (ResponseError)"),
+    ],
+)
+def test_a_reply_is_told_by_its_code_and_nothing_else_of_it(reply: str, kind: type[StoreError], told: str) -> None:
+    ours = store_error(BaseParser.parse_error(reply), False)  # type: ignore[no-untyped-call]
+    assert type(ours) is kind
+    assert str(ours).endswith(told)
+    assert SECRET not in str(ours)
 
 
 def test_the_cause_is_kept_and_our_own_errors_pass_through() -> None:
