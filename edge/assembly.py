@@ -54,6 +54,7 @@ from store.limiter import Limiter
 from store.model import read_document
 from store.reports import WorkerReport
 from store.secrets import ApiKeyRecord
+from store.sessions import Sessions
 from store.settings import Settings
 
 TUNNEL_IDLE_TIMEOUT_S = 300.0
@@ -163,7 +164,9 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         stack.callback(passwords.close)
         targets = LiveTargets(allows, counters.upstreams, resolver)
         plans = PlanLimits()
-        sessions = session_parts(settings, data, logins, outgoing, key_sets)
+        sessions = session_parts(
+            settings, lambda sealer: Sessions(data, sealer, logins, lambda: watcher.alarm), outgoing, key_sets
+        )
         counting = Counting(limiter, guards, counters)
         parts = Parts(targets, keys, counting, plans, key_sets, TokenCache(), outgoing, passwords, usage, sessions)
 

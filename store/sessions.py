@@ -11,12 +11,13 @@ compare, and a login that is under way meanwhile is revoked too. A mark outlives
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from store import keys
 from store.client import Client
 from store.codec import CodecError, pack_fields, unpack_fields
+from store.errors import StoreUnavailable
 from store.model.parts import MAX_DURATION_S
 from store.sealing import SealBroken, Sealer
 
@@ -58,15 +59,24 @@ class Sessions:
     """Keeps sessions. Each method may raise StoreUnavailable and StoreRefused.
 
     `client` finds them for requests; what a login or logout writes goes by `patient`, as it cannot be done again.
+    `alarm` says why what Redis holds is not to be believed, as when it was emptied: then none is asked for or kept.
     """
 
-    def __init__(self, client: Client, sealer: Sealer, patient: Client | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        sealer: Sealer,
+        patient: Client | None = None,
+        alarm: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._client = client
         self._sealer = sealer
         self._patient = patient or client
+        self._alarm = alarm
 
     async def put(self, tenant: str, session_id: str, kept: Kept, idle_s: float) -> None:
         """Keep a new session until nobody has read it for so long. Raises CodecError when it holds too much."""
+        self._believe()
         marks = await self._marks(self._patient, tenant, kept.subject)
         packed = pack_fields({"marks": marks, "subject": kept.subject, "data": kept.data})
         if len(packed) > MAX_VALUE_BYTES:
@@ -77,6 +87,7 @@ class Sessions:
 
     async def get(self, tenant: str, session_id: str, idle_s: float) -> Kept | None:
         """Give a session, and let it live on for so long; None when it is over, revoked, or none of ours."""
+        self._believe()
         name = keys.session(tenant, session_id)
         sealed = await self._client.ask("GETEX", name, "PX", _ms(idle_s))
         found = None if sealed is None else self._opened(sealed, name)
@@ -90,12 +101,19 @@ class Sessions:
 
     async def delete(self, tenant: str, session_id: str) -> None:
         """Forget a session, whether there is one or not."""
+        self._believe()
         await self._patient.ask("DEL", keys.session(tenant, session_id), is_write=True)
 
     async def use_login(self, tenant: str, state: str, kept_s: float) -> bool:
         """Say whether this is the first answer to a login, and note it for so long."""
+        self._believe()
         reply = await self._patient.ask("SET", keys.login(tenant, state), "1", "PX", _ms(kept_s), "NX", is_write=True)
         return reply is not None
+
+    def _believe(self) -> None:
+        fault = self._alarm()
+        if fault is not None:
+            raise StoreUnavailable(fault)
 
     @staticmethod
     async def _marks(client: Client, tenant: str, subject: str) -> list[str]:

@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 import pytest_asyncio
+import redis.asyncio
 
 from edge.client_edge.sessions import parts
 from edge.client_edge.sessions.known import GRACE_S, KnownSessions
@@ -17,6 +18,7 @@ from tests.fakes.edges import Answer, RunningEdge, running_edge
 from tests.fakes.openid import RunningProvider, running_provider
 from tests.fakes.origins import RunningOrigin
 from tests.fakes.visitors import LOGIN, LOGOUT, PAGE, SECRETS, Visitor, answered, document, operators
+from tests.fakes.waiting import until
 
 
 @pytest.fixture
@@ -86,6 +88,29 @@ async def test_without_redis_a_known_session_goes_on_for_five_minutes_and_an_unk
         while (await visitor.get("/echo")).status != 200:
             clock.ahead_s += 1.0
     assert (await unknown.get("/echo")).status == 200
+
+
+async def test_an_emptied_redis_is_not_believed_about_sessions_either(
+    edge: RunningEdge, own_redis: RedisProcess, clock: Clock
+) -> None:
+    visitor, unknown = Visitor(edge), Visitor(edge)
+    await visitor.log_in()
+    await unknown.log_in("bob")
+    assert (await visitor.get("/echo")).status == 200
+    under_way = await answered(await (other := Visitor(edge)).begin())
+    async with redis.asyncio.Redis.from_url(own_redis.url) as raw:
+        await raw.flushall()
+        await until(lambda: edge.worker.watcher.alarm)
+        for _ in range(4):
+            clock.ahead_s += GRACE_S / 4 - 5
+            assert (await visitor.get("/echo")).status == 200
+        for headers in (PAGE, {}):
+            assert code_of(await unknown.get("/echo", **headers)) == (503, "store_down")
+        assert code_of(await other.get(under_way)) == (503, "store_down")
+        assert code_of(await visitor.ask("POST", LOGOUT)) == (503, "store_down")
+        assert not await raw.keys("{sess:*")  # who writes into a store that is not followed loses it with the store
+        clock.ahead_s += 30
+        assert code_of(await visitor.get("/echo")) == (503, "store_down")
 
 
 async def test_without_the_provider_nobody_logs_in_and_nobody_is_logged_out(

@@ -13,7 +13,6 @@ from edge.client_edge.sessions.method import Login
 from edge.client_edge.sessions.providers import Providers, RelyingParty
 from edge.client_edge.sessions.storage import RedisStorage
 from edge.outgoing import Outgoing
-from store.client import Client
 from store.model import DocumentError, Fault, SessionAuth
 from store.sealing import SealBroken, Sealer
 from store.sessions import Kept, Sessions
@@ -38,16 +37,13 @@ class SessionParts:
 
 
 def session_parts(
-    settings: Settings, data: Client, patient: Client, outgoing: Outgoing, key_sets: KeySets
+    settings: Settings, sealed_by: Callable[[Sealer], Sessions], outgoing: Outgoing, key_sets: KeySets
 ) -> SessionParts | None:
-    """Put together what sessions need; None without a secret key, as nothing can be kept then.
-
-    `data` is asked for requests, `patient` for logins and logouts.
-    """
+    """Put together what sessions need; None without a secret key, as nothing can be kept then."""
     if not settings.secret_keys:
         return None
     sealer = Sealer(settings.secret_keys)
-    sessions = Sessions(data, sealer, patient)
+    sessions = sealed_by(sealer)
 
     async def brief(tenant: str, session_id: str, idle_s: float) -> Kept | None:
         kept = await sessions.get(tenant, session_id, idle_s)

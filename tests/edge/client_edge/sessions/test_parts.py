@@ -28,6 +28,7 @@ from store.guards import Guards
 from store.limiter import Limiter
 from store.model import DocumentError, parse_document
 from store.sealing import Sealer
+from store.sessions import Sessions
 from store.settings import load_settings
 from tests.fakes.edges import running_edge
 from tests.fakes.openid import CLIENT_ID
@@ -80,7 +81,7 @@ async def worker() -> AsyncIterator[tuple[Parts, SessionParts]]:
     settings = load_settings("edge", {"oidc_issuer": "https://id.test/", "oidc_client_id": CLIENT_ID}, KEY)
     outgoing, client = Outgoing(EgressFilter().allows), connect("redis://127.0.0.1:1", "data")
     key_sets = KeySets(asking(outgoing))
-    sessions = session_parts(settings, client, client, outgoing, key_sets)
+    sessions = session_parts(settings, lambda sealer: Sessions(client, sealer), outgoing, key_sets)
     assert sessions is not None
     targets, limiter = LiveTargets(EgressFilter().allows), Limiter(client, lambda: 1)
     keys = KeyCache(lambda _tenant, _key_id: asyncio.sleep(0, None))
