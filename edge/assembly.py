@@ -25,6 +25,7 @@ from edge.client_edge.key_usage import KeyUsage
 from edge.client_edge.limits import Counting
 from edge.client_edge.passwords import PasswordChecks
 from edge.client_edge.plan_limits import PlanLimits
+from edge.client_edge.sessions.endings import heeded
 from edge.client_edge.sessions.parts import SessionParts, session_parts
 from edge.client_edge.token_cache import TokenCache
 from edge.compiler import CompiledTenant, Parts, compile_tenant
@@ -46,6 +47,7 @@ from edge.watcher import Watcher
 from store.catalog import Catalog
 from store.client import connect
 from store.codec import Envelope
+from store.endings import Endings
 from store.errors import RecordUnreadable, StoreError, StoreUnavailable
 from store.feed import Feed
 from store.fleet import Fleet
@@ -165,8 +167,9 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         targets = LiveTargets(allows, counters.upstreams, resolver)
         plans = PlanLimits()
         sessions = session_parts(
-            settings, lambda sealer: Sessions(data, sealer, logins, lambda: watcher.alarm), outgoing, key_sets
+            settings, lambda by: Sessions(data, by, logins, lambda: watcher.alarm), outgoing, key_sets
         )
+        await stack.enter_async_context(heeded(Endings(feed), sessions.known if sessions else None))
         counting = Counting(limiter, guards, counters)
         parts = Parts(targets, keys, counting, plans, key_sets, TokenCache(), outgoing, passwords, usage, sessions)
 

@@ -46,14 +46,15 @@ class WakeUp:
 
 
 class Feed:
-    """Follows the commits of all tenants over a connection of its own.
+    """Follows the commits of all tenants over a connection of its own, or what another channel tells.
 
     `poll_s`: the longest time without a wake-up, in seconds; twice that while Redis is away.
     """
 
-    def __init__(self, client: Client, *, poll_s: float = 1.0) -> None:
+    def __init__(self, client: Client, *, poll_s: float = 1.0, channel: str | None = None) -> None:
         self._client = client
         self._poll_s = poll_s
+        self._channel = channel or keys.tick_channel()
 
     async def wake_ups(self) -> AsyncGenerator[WakeUp, None]:
         """Yield for ever: at the start, on messages, after a reconnect, and every `poll_s` at the latest.
@@ -69,7 +70,7 @@ class Feed:
         attempt = 0
         while True:
             try:
-                async with Subscription(self._client, keys.tick_channel(), within_s=self._poll_s) as subscription:
+                async with Subscription(self._client, self._channel, within_s=self._poll_s) as subscription:
                     yield WakeUp(reason)  # what was published before we listened is found by looking now
                     reason, attempt = "reconnect", 0
                     while True:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from hashlib import blake2b, sha256
 
 MAX_LIMIT_KEY_CHARS = 64
+DIGEST_CHARS = 64
 
 
 def epoch() -> str:
@@ -135,7 +136,7 @@ def plain(key: str) -> str:
 
 def session(tenant: str, session_id: str) -> str:
     """String, expiring: a sealed session. Its id is the browser's secret: only its digest is ever here."""
-    return f"{{sess:{tenant}}}:s:{_digest(session_id)}"
+    return f"{{sess:{tenant}}}:s:{digest(session_id)}"
 
 
 def session_mark(tenant: str, subject: str | None = None) -> str:
@@ -146,9 +147,14 @@ def session_mark(tenant: str, subject: str | None = None) -> str:
     return f"{{sess:{tenant}}}:revoked:{digest}"
 
 
+def ended_sessions() -> str:
+    """Channel: tenant and digest of a session that has ended; a hint, as the tick. Edges publish it, and listen."""
+    return "{sess}:ended"
+
+
 def login(tenant: str, state: str) -> str:
     """String, expiring: that a login was answered, so that none is answered twice."""
-    return f"{{sess:{tenant}}}:login:{_digest(state)}"
+    return f"{{sess:{tenant}}}:login:{digest(state)}"
 
 
 def done(write_id: str) -> str:
@@ -156,6 +162,6 @@ def done(write_id: str) -> str:
     return f"{{cfg}}:done:{write_id}"
 
 
-def _digest(secret: str) -> str:
+def digest(secret: str) -> str:
     """What stands for a secret of a browser's where others can read it; of the secret nothing can be learnt from it."""
     return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

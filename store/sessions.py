@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 from store import keys
 from store.client import Client
 from store.codec import CodecError, pack_fields, unpack_fields
+from store.endings import said, session_name
 from store.errors import StoreUnavailable
 from store.model.parts import MAX_DURATION_S
+from store.scripts import script
 from store.sealing import SealBroken, Sealer
 
 MAX_VALUE_BYTES = 32 * 1024
@@ -100,9 +102,13 @@ class Sessions:
         return None if is_revoked else kept
 
     async def delete(self, tenant: str, session_id: str) -> None:
-        """Forget a session, whether there is one or not."""
+        """Forget a session, whether there is one or not; workers that listen hear of one that was (endings.py)."""
         self._believe()
-        await self._patient.ask("DEL", keys.session(tenant, session_id), is_write=True)
+        names, args = (
+            [keys.session(tenant, session_id)],
+            [keys.ended_sessions(), said(session_name(tenant, session_id))],
+        )
+        await self._patient.run(script("end_session"), names, args, is_write=True)
 
     async def use_login(self, tenant: str, state: str, kept_s: float) -> bool:
         """Say whether this is the first answer to a login, and note it for so long."""

@@ -11,6 +11,7 @@ from store.client import Client, connect
 from store.codec import TenantRecord
 from store.counts import Counts, Wanted
 from store.decisions import Take
+from store.endings import Endings, session_name
 from store.errors import StoreRefused
 from store.feed import Feed
 from store.fleet import Fleet, WorkerReport
@@ -44,7 +45,7 @@ EDGE_KEYS = [
     "{rl:*",
     "{sess:*",
 ]  # Redis 7 can say %R~{cfg}:* and allow no write there
-EDGE_CHANNELS = ["{cfg}:tick", "{fleet}:ack"]
+EDGE_CHANNELS = ["{cfg}:tick", "{fleet}:ack", "{sess}:ended"]
 COUNT_COMMANDS = ["+ping", "+evalsha", "+eval", "+scan", "+type", "+pttl", "+get", "+hvals", "+time"]
 COUNT_KEYS = ["{rl:*"]  # of these it reads alone: Redis 7 can say %R~{rl:*
 FORBIDDEN = [["FLUSHALL"], ["KEYS", "*"], ["CONFIG", "GET", "*"], ["GET", "other"], ["PUBLISH", "other", "x"]]
@@ -90,7 +91,21 @@ async def test_an_edge_can_follow_report_and_limit_with_these_permissions(redis_
         assert await sessions.use_login("acme", "state", 60)
         await sessions.put("acme", "id", Kept("ann", {}), 60)
         assert await sessions.get("acme", "id", 60) == Kept("ann", {})
+        heard = Endings(feed).heard()
+        assert [(await anext(heard)).is_gap for _ in range(2)] == [True, True]
         await sessions.delete("acme", "id")
+        assert (await anext(heard)).ended == (session_name("acme", "id"),)
+        await heard.aclose()
+
+
+async def test_an_edge_that_may_not_tell_of_an_ending_ends_sessions_all_the_same(redis_url: str, edge_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as raw:
+        raw.execute_command("ACL", "SETUSER", "edge", "resetchannels", *(f"&{name}" for name in EDGE_CHANNELS[:-1]))
+    async with connect(edge_url, "data") as data:
+        sessions = Sessions(data, Sealer([b"k" * 32]))
+        await sessions.put("acme", "id", Kept("ann", {}), 60)
+        await sessions.delete("acme", "id")
+        assert await sessions.get("acme", "id", 60) is None
 
 
 async def test_an_edge_can_neither_look_around_nor_destroy_nor_commit(edge_url: str) -> None:

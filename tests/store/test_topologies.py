@@ -16,6 +16,7 @@ from store.client import Client, connect
 from store.codec import TenantRecord
 from store.decisions import Take
 from store.embedded import RedisProcess
+from store.endings import Endings, session_name
 from store.errors import StoreUnavailable
 from store.feed import Feed
 from store.fleet import Fleet, WorkerReport
@@ -55,7 +56,11 @@ async def whole_store(url: str) -> None:
         assert [await sessions.use_login("acme", "state", 60) for _ in range(2)] == [True, False]
         for session_id in ("a", "b"):
             await sessions.put("acme", session_id, Kept("ann", {}), 60)
+        heard = Endings(feed).heard()
+        assert [(await anext(heard)).is_gap for _ in range(2)] == [True, True]
         await sessions.delete("acme", "b")
+        assert (await anext(heard)).ended == (session_name("acme", "b"),)
+        await heard.aclose()
         assert [await sessions.get("acme", session_id, 60) for session_id in "ab"] == [Kept("ann", {}), None]
         await Revocations(control).revoke("acme", "ann")
         assert await sessions.get("acme", "a", 60) is None

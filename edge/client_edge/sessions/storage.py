@@ -104,7 +104,7 @@ class RedisStorage(AbstractStorage):
         response.set_cookie(self.cookie_name, session_id)
 
     async def forget(self, session_id: str) -> None:
-        """End a session, here at once and everywhere else within a minute."""
+        """End a session, here at once, and at every worker that hears of it; elsewhere within a minute."""
         self._known.drop(self._tenant, self._name(session_id))
         await self._sessions.delete(self._tenant, self._name(session_id))
 
