@@ -10,10 +10,13 @@ _MEANT = {"--enable-optimizations": "PGO", "--with-lto": "LTO"}
 
 
 def describe(version: str, configured: str) -> str:
-    """Say in a few words what a Python is; `configured` are the arguments it was configured with."""
+    """Say in a few words what a Python is; `configured` are the arguments it was configured with.
+
+    Who builds Pythons in ways of their own, as Debian does, leaves no trace of it there: then nothing is said.
+    """
     given = {each.partition("=")[0] for each in shlex.split(configured)}
     built = [meant for option, meant in _MEANT.items() if option in given]
-    return f"Python {version} ({' and '.join(built) or 'neither PGO nor LTO'})"
+    return f"Python {version} ({' and '.join(built) or 'says nothing of PGO or LTO'})"
 
 
 def this_interpreter() -> str:

@@ -10,8 +10,8 @@ from loadtest.interpreter import describe, this_interpreter
 @pytest.mark.parametrize(
     ("configured", "told"),
     [
-        ("", "Python 3.11.7 (neither PGO nor LTO)"),
-        ("'--enable-shared' 'LDFLAGS=-L/x -Wl,-rpath,/x'", "Python 3.11.7 (neither PGO nor LTO)"),
+        ("", "Python 3.11.7 (says nothing of PGO or LTO)"),
+        ("'--enable-shared' 'LDFLAGS=-L/x -Wl,-rpath,/x'", "Python 3.11.7 (says nothing of PGO or LTO)"),
         ("'--enable-shared' '--enable-optimizations' '--with-lto'", "Python 3.11.7 (PGO and LTO)"),
         ("--with-lto=thin 'CFLAGS=-g --enable-optimizations'", "Python 3.11.7 (LTO)"),
     ],
