@@ -143,7 +143,7 @@ class Limiter:
         self.calls += 1
         if isinstance(found, Exception):
             self._breaker = after_failure(self._breaker, self._now())
-            self._local.is_lost(asked.at_s)
+            self._local.note_lost(asked.at_s)
             return self._decide_locally(tenant, takes, None)
         if self._local.has_counted or self._owed:
             self._is_back()
@@ -227,7 +227,7 @@ class Limiter:
             )
         except StoreError:
             self._breaker = after_failure(self._breaker, self._now())
-            self._local.is_lost(now_s)
+            self._local.note_lost(now_s)
             held.is_asking = False
             waiting, held.waiting = held.waiting, []
             for waiter in waiting:

@@ -107,7 +107,7 @@ class LocalCounts:
         if len(self._stood) > MAX_REMEMBERED // 2:  # by halves: to find the oldest each time would cost more
             self._stood, self._stood_before = {}, self._stood
 
-    def is_lost(self, at_s: float) -> None:
+    def note_lost(self, at_s: float) -> None:
         """Note that Redis did not answer what it was asked then."""
         self._lost_us = int((self._unix_zero_s + at_s) * US_PER_S)
 

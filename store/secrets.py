@@ -22,7 +22,6 @@ ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 ID_CHARS = 12
 SECRET_CHARS = 22
 CHECKSUM_CHARS = 6
-TEXT_CHARS = len("pk__") + ID_CHARS + SECRET_CHARS + CHECKSUM_CHARS
 API_KEY_PREFIX = "pk"
 TOKEN_PREFIX = "pt"  # noqa: S105 - a prefix, not a password
 _FORMS = {

@@ -13,9 +13,7 @@ from functools import partial
 import pytest
 
 import edge.assembly
-from edge.client_edge.key_sets import STALE_S, KeySets
-from edge.client_edge.sessions import parts
-from edge.client_edge.sessions.providers import Providers
+from edge.client_edge.key_sets import STALE_S
 from edge.upstreams.names import Addresses, Resolver
 from tests.fakes.edges import running_edge
 from tests.fakes.issuers import Clock, running_issuer
@@ -42,15 +40,6 @@ FAULTS = {
     "speaks something else": (READ_HEAD, Send(b"220 mail.test ESMTP\r\n"), CLOSE),
     "breaks off": (READ_HEAD, Send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), CLOSE),
 }
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock by which the edge says how old key sets and descriptions are."""
-    clock = Clock()
-    monkeypatch.setattr(edge.assembly, "KeySets", partial(KeySets, now_s=clock))
-    monkeypatch.setattr(parts, "Providers", partial(Providers, now_s=clock))
-    return clock
 
 
 @contextmanager

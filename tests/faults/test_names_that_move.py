@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 import edge.assembly
-from edge.client_edge.key_sets import STALE_S, KeySets
-from edge.client_edge.sessions import parts, providers
-from edge.client_edge.sessions.providers import FRESH_S, Providers
+from edge.client_edge.key_sets import STALE_S
+from edge.client_edge.sessions import providers
+from edge.client_edge.sessions.providers import FRESH_S
 from edge.upstreams.names import Addresses, Resolver
 from tests.fakes.edges import RunningEdge, running_edge
 from tests.fakes.issuers import Clock, running_issuer
@@ -61,15 +61,6 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     monkeypatch.setattr("edge.upstreams.names.RESOLVED_FOR_S", 0.0)
     monkeypatch.setattr("edge.outgoing.KEEP_ALIVE_S", 0.0)
     return names
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock by which the edge says how old key sets and descriptions are."""
-    clock = Clock()
-    monkeypatch.setattr(edge.assembly, "KeySets", partial(KeySets, now_s=clock))
-    monkeypatch.setattr(parts, "Providers", partial(Providers, now_s=clock))
-    return clock
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,7 @@ def test_what_is_owed_of_a_rate_is_all_of_its_slack_that_is_not_left() -> None:
     assert local.owed() == []
     local.spend(HUNDRED, 1)
     local.now_s += 60
-    local.counts.is_lost(local.now_s)
+    local.counts.note_lost(local.now_s)
     local.spend(HUNDRED, 1)
     assert local.owed() == [10_001]
 
@@ -108,13 +108,13 @@ def test_what_comes_back_while_redis_may_be_there_again_is_owed_when_it_is_spent
     steady = [0, 0]
     for at, asked_in_vain in enumerate((True, False)):
         local = Local(4)
-        local.counts.is_lost(local.now_s)
+        local.counts.note_lost(local.now_s)
         local.spend(HUNDRED, 20)
         for _ in range(10):
             local.now_s += 0.1
             steady[at] += local.spend(HUNDRED, 20)
         if asked_in_vain:
-            local.counts.is_lost(local.now_s)
+            local.counts.note_lost(local.now_s)
         (owed_us,) = local.owed()
         assert owed_us == pytest.approx(50_000 if asked_in_vain else 50_000 + steady[at] * 10_000, abs=2_500)
     assert steady[0] == steady[1] >= 24
