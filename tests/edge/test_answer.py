@@ -31,6 +31,15 @@ async def test_a_status_line_that_is_none_is_no_answer(status: bytes) -> None:
         answer_to().feed(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
 
 
+@pytest.mark.parametrize("step", [1, 1000])
+async def test_a_status_needs_no_space_behind_it_where_there_is_no_reason(step: int) -> None:
+    answer, data = answer_to(), b"HTTP/1.1 200\r\nContent-Length: 4\r\n\r\nbody"
+    for at in range(0, len(data), step):
+        answer.feed(data[at : at + step])
+    assert answer.message is not None
+    assert (answer.message.code, answer.is_clean) == (200, True)
+
+
 @pytest.mark.parametrize("name", [b"Content-Length ", b"X Y", b"X(", b"X\xc3\xa9", b'"X"'])
 async def test_a_field_whose_name_is_none_is_no_answer(name: bytes) -> None:
     with pytest.raises(UpstreamError, match="upstream_protocol"):

@@ -166,7 +166,7 @@ def _check_as_sent(script: Attack, method: str, answer: Answer, what: str) -> No
     at = 0
     try:
         while True:
-            sent = read_answer(script.data, at, method, has_ended=script.end == "close")
+            sent = read_answer(script.data, at, method, has_ended=script.end == "close", allows_bare_status=True)
             if sent.status >= 200:
                 break
             at = sent.end

@@ -10,6 +10,8 @@ _REQUEST_LINE = re.compile(rb"(%s) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])" % _TO
 # More than one space is for a reader to allow (RFC 9112 section 3), as the edge does; what it writes has one.
 _SPACED_LINE = re.compile(rb"(%s) +([\x21-\x7e\x80-\xff]+) +HTTP/1\.([01])" % _TOKEN)
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2}) [\t\x20-\x7e\x80-\xff]*")
+# The space before a reason that is not there is the sender's to write (RFC 9112 section 4), and many read without it.
+_BARE_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
 _FIELD = re.compile(rb"(%s):([\t\x20-\x7e\x80-\xff]*)" % _TOKEN)
 _CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,200})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -90,13 +92,13 @@ def read_requests(data: bytes, *, allows_spaces: bool = False) -> tuple[list[Req
     return requests, "end"
 
 
-def read_answer(data: bytes, at: int, method: str, *, has_ended: bool) -> Answer:
+def read_answer(data: bytes, at: int, method: str, *, has_ended: bool, allows_bare_status: bool = False) -> Answer:
     """Read one answer to a request with this method; `has_ended`: nothing comes after `data`.
 
     Raises Malformed, Incomplete.
     """
     first, fields, at = _read_head(data, at)
-    line = _STATUS_LINE.fullmatch(first)
+    line = (_BARE_STATUS_LINE if allows_bare_status else _STATUS_LINE).fullmatch(first)
     if line is None:
         raise Malformed(f"status line {first!r}")
     status = int(line[1])
