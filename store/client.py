@@ -21,6 +21,7 @@ from store.errors import StoreUnavailable
 from store.lane import Lane, Reply
 from store.links import ClusterLink, Link, PoolLink, Talk
 from store.mapping import mapped
+from store.packing import Prepared
 from store.scripts import Argument, Script, ask_script
 
 __all__ = ["PATIENCE", "Client", "Patience", "Role", "connect", "mapped"]
@@ -90,14 +91,14 @@ class Client:
             return await self._link.run(script, keys, args, self._patience.answer_s, is_write=is_write)
         return await self.converse(lambda ask: ask_script(ask, script, keys, args), is_write=is_write)
 
-    def submit(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Reply | None:
+    def submit(self, prepared: Prepared, keys: Sequence[str]) -> Reply | None:
         """Send a script on the request path without waiting; its reply, or the error it is, comes with the future.
 
         None where that is not possible now: `run` then does what it takes.
         """
         if self._closed or not isinstance(self._link, Lane):
             return None
-        return self._link.submit(script, keys, args, self._patience.answer_s)
+        return self._link.submit(prepared, keys, self._patience.answer_s)
 
     async def ask(self, *args: Argument, is_write: bool = False) -> Any:
         """Send one command and return its raw reply; the same care and errors as `run`."""

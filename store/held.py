@@ -9,6 +9,8 @@ from typing import NamedTuple
 from store.decisions import Decision, Shape, Take, meter_of, names_of, states_of
 from store.lease import Lease, Terms, terms_of
 from store.meter import Meter
+from store.packing import Prepared, prepared
+from store.scripts import script
 
 
 class Plan(NamedTuple):
@@ -17,13 +19,16 @@ class Plan(NamedTuple):
     meters: tuple[Meter, ...]
     terms: Terms
     arguments: tuple[bytes, ...]
+    for_one: Prepared
+    """What takes a unit of each, to be spent at once."""
 
 
 @lru_cache(maxsize=4096)
 def plan_of(*shapes: Shape) -> Plan:
     """Make limits ready; ValueError for one that cannot be counted."""
     meters = tuple(meter_of(shape) for shape in shapes)
-    return Plan(meters, terms_of(meters), tuple(argument for of in meters for argument in of.arguments))
+    arguments = tuple(argument for of in meters for argument in of.arguments)
+    return Plan(meters, terms_of(meters), arguments, prepared(script("take"), len(meters), (1, 0, *arguments)))
 
 
 class Held(Lease):
@@ -32,8 +37,9 @@ class Held(Lease):
     __slots__ = ("arguments", "is_asking", "names", "takes", "tenant", "waiting")
 
     def __init__(self, tenant: str, takes: tuple[Take, ...]) -> None:
-        meters, terms, self.arguments = plan_of(*[take.shape for take in takes])
-        super().__init__(meters, terms)
+        plan = plan_of(*[take.shape for take in takes])
+        super().__init__(plan.meters, plan.terms)
+        self.arguments = plan.arguments
         self.tenant = tenant
         self.takes = takes
         self.names = names_of(tenant, takes)

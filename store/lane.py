@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
-import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -21,6 +20,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from store.connections import connected, disconnected, make_connection
 from store.mapping import mapped, store_error
+from store.packing import Prepared, packed
 from store.scripts import Argument, Ask, Script
 from store.wire import GRACE_S, Wire
 
@@ -67,7 +67,7 @@ class Lane:
         except (RedisError, OSError, TimeoutError) as error:
             raise store_error(error, is_sent) from error
 
-    def submit(self, script: Script, keys: Sequence[str], args: Sequence[Argument], timeout_s: float) -> Reply | None:
+    def submit(self, prepared: Prepared, keys: Sequence[str], timeout_s: float) -> Reply | None:
         """Send one script at once, where a connection is open; its reply may be an error, which is not raised.
 
         A future alone: each coroutine between a request and its reply costs as much as packing the command.
@@ -75,8 +75,7 @@ class Lane:
         wire = self._wire
         if wire is None:
             return None
-        deadline = asyncio.get_running_loop().time() + timeout_s - GRACE_S
-        return wire.ask(_packed(("EVALSHA", script.sha, len(keys), *keys, *args)), deadline)
+        return wire.ask(prepared.with_keys(keys), asyncio.get_running_loop().time() + timeout_s - GRACE_S)
 
     async def new_connection(self) -> AbstractConnection:
         """Return a fresh, unconnected connection of the caller's own."""
@@ -97,7 +96,7 @@ class Lane:
         wire = self._wire
         if wire is None:
             raise RedisConnectionError("the connection was lost")
-        found = await wire.ask(_packed(args), deadline)
+        found = await wire.ask(packed(args), deadline)
         if isinstance(found, Exception):
             raise found
         return found
@@ -125,19 +124,6 @@ class Lane:
     def _lost(self, wire: Wire) -> None:
         if self._wire is wire:
             self._wire = None
-
-
-def _packed(args: tuple[Any, ...]) -> bytes:
-    # In C: redis-py packs in Python, which costs as much as all the rest of a command here.
-    try:
-        packed: bytes = hiredis.pack_command(args)
-    except UnicodeEncodeError:  # bytes of a client that are no UTF-8 come as surrogates
-        packed = hiredis.pack_command(tuple(map(_encoded, args)))
-    return packed
-
-
-def _encoded(argument: Any) -> Any:
-    return argument.encode("utf-8", "surrogatepass") if isinstance(argument, str) else argument
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.exceptions import NoScriptError
 
@@ -18,11 +18,11 @@ from store.breaker import CLOSED, after_failure, may_try
 from store.client import Client
 from store.decisions import Decision, Take, names_of, states_of
 from store.errors import StoreError
-from store.held import Held, plan_of
-from store.lane import Reply
+from store.first import First, FirstAskings
+from store.held import Held
 from store.lease import NOTHING, Grant
 from store.local import Debts, LocalCounts
-from store.meter import Meter
+from store.meter import State
 from store.scripts import script
 
 IDLE_S = 1.0
@@ -34,15 +34,6 @@ LONGEST_WAIT_S = 0.05
 Name = tuple[str, tuple[Take, ...]]
 Asking = tuple[int, float]
 """How many units, and for how long they live."""
-
-
-class First(NamedTuple):
-    """A caller's first asking, on its way."""
-
-    reply: Reply
-    names: list[str]
-    meters: tuple[Meter, ...]
-    at_s: float
 
 
 class Limiter:
@@ -63,8 +54,7 @@ class Limiter:
         self._breaker = CLOSED
         self._owed: list[Debts] = []
         self._held: dict[Name, Held] = {}
-        self._seen: set[Name] = set()
-        self._seen_before: set[Name] = set()
+        self._first = FirstAskings(client, now, self._local.has_heard_of)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.calls = 0
@@ -103,9 +93,13 @@ class Limiter:
             return Decision(True, (), 0.0, "store")
         asked = self._ask_first(tenant, takes)
         if asked is not None:
-            decision = self._decide_first(tenant, takes, asked, await asked.reply)
-        else:
-            decision = self.take_at_once(tenant, takes)
+            try:
+                decision = self._decide_first(tenant, takes, asked, await asked.reply)
+            finally:
+                self._first.is_over(asked)
+            if decision is not None:
+                return decision
+        decision = self.take_at_once(tenant, takes)
         due_s = self._now() + LONGEST_WAIT_S
         while decision is None:
             held = self._held.get((tenant, takes))
@@ -120,21 +114,10 @@ class Limiter:
         return decision
 
     def _ask_first(self, tenant: str, takes: tuple[Take, ...]) -> First | None:
-        """Ask for a caller who has not come for a second or two, by as little as it takes; None for any other.
-
-        Most callers come now and then: for them nothing is held, and there is nobody to wait with.
-        """
-        name = (tenant, takes)
-        if name in self._held or name in self._seen or name in self._seen_before or self._breaker is not CLOSED:
+        """Ask for a caller of whom nothing is held; None for any who is to be asked for with others."""
+        if (tenant, takes) in self._held or self._breaker is not CLOSED:
             return None
-        self._seen.add(name)
-        if self._timer is None:
-            self._go_on()
-        meters, _, arguments = plan_of(*[take.shape for take in takes])
-        at_s = self._now()
-        names = names_of(tenant, takes)
-        reply = self._client.submit(script("take"), names, (1, 0, *arguments))
-        return None if reply is None else First(reply, names, meters, at_s)
+        return self._first.ask(tenant, takes)
 
     def _decide_first(self, tenant: str, takes: tuple[Take, ...], asked: First, found: Any) -> Decision | None:
         """Say what Redis has decided for such a caller; None to ask again, by all that there is."""
@@ -147,12 +130,13 @@ class Limiter:
             return self._decide_locally(tenant, takes, None)
         if self._local.has_counted or self._owed:
             self._is_back()
-        before = list(zip(found[2::2], found[3::2], strict=True))
+        before = _states(found)
         if found[0]:
-            after = [of.stepped(each) for each, of in zip(before, asked.meters, strict=True)]
+            after = asked.stepped(before)
             self._local.remember(asked.names, asked.meters, after)
             return Decision(True, states_of(takes, asked.meters, after, is_taken=True), 0.0, "store")
         held = self._hold(tenant, takes)
+        self._go_on()
         held.asked(asked.at_s, 1, held.terms.life_s)
         held.granted(Grant(0, found[1], before))
         return self._decide(held)
@@ -241,7 +225,7 @@ class Limiter:
         held.is_asking = False
         if self._breaker is not CLOSED or self._local.has_counted or self._owed:
             self._is_back()
-        held.granted(Grant(reply[0], reply[1], list(zip(reply[2::2], reply[3::2], strict=True))))
+        held.granted(Grant(reply[0], reply[1], _states(reply)))
         decision = self._decide(held) if is_for_one else None
         self._distribute(held)
         if not held.life_s:
@@ -308,7 +292,6 @@ class Limiter:
     def _let_go(self) -> None:
         """Let go of what nobody has asked for in a second."""
         self._timer = None
-        self._seen, self._seen_before = set(), self._seen
         before_s = self._now() - IDLE_S
         while self._held:
             name, held = next(iter(self._held.items()))
@@ -318,7 +301,7 @@ class Limiter:
             if held.grant is not NOTHING:  # else Redis has never told where they stand
                 self._local.remember(held.names, held.meters, held.states(self._now()))
             self._give_back(held)
-        if self._held or self._seen_before:
+        if self._held:
             self._go_on()
 
     def _give_back(self, held: Held) -> bool:
@@ -338,3 +321,10 @@ class Limiter:
         task = asyncio.get_running_loop().create_task(job)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _states(reply: Sequence[int]) -> list[State]:
+    """Read where each limit stood before, of what lua/take.lua returns."""
+    if len(reply) == 4:  # as mostly
+        return [(reply[2], reply[3])]
+    return list(zip(reply[2::2], reply[3::2], strict=True))

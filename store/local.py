@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from store.decisions import Decision, Take, meter_of, states_of
 from store.gcra import Pace
@@ -21,6 +22,11 @@ CLOSED_RETRY_S = 1.0
 MAX_LOCAL_COUNTS = 20_000
 MAX_DEBTS_IN_ONE = 200
 MAX_REMEMBERED = 50_000
+LATELY_S = 1.0
+
+
+Stood = tuple[Meter, State, float]
+"""Where a limit stood, by its own meter, at a time of the monotonic clock."""
 
 
 @dataclass(slots=True)
@@ -75,8 +81,8 @@ class LocalCounts:
         self._now = now
         self._unix_zero_s = time.time() - now()  # the clock that windows are told by, and that nobody sets
         self._shares: OrderedDict[str, Share] = OrderedDict()
-        self._stood: dict[str, Kept] = {}
-        self._stood_before: dict[str, Kept] = {}
+        self._stood: dict[str, Stood] = {}
+        self._stood_before: dict[str, Stood] = {}
         self._lost_us = 0
 
     @property
@@ -101,18 +107,28 @@ class LocalCounts:
 
     def remember(self, names: Sequence[str], meters: Sequence[Meter], states: Sequence[State]) -> None:
         """Note where limits stand that nobody holds any more: their shares begin there."""
-        now_us = self._now_us()
-        for name, of, state in zip(names, meters, states, strict=True):
-            self._stood[name] = of.kept(state, now_us)
+        now_s = self._now()  # most are never looked at, so nothing is made of it yet
+        if len(names) == 1:
+            self._stood[names[0]] = meters[0], states[0], now_s
+        else:
+            self._stood.update(zip(names, zip(meters, states, repeat(now_s)), strict=True))
         if len(self._stood) > MAX_REMEMBERED // 2:  # by halves: to find the oldest each time would cost more
             self._stood, self._stood_before = {}, self._stood
 
+    def has_heard_of(self, name: str, now_s: float) -> bool:
+        """Whether a caller came to a limit just now, by what is remembered."""
+        stood = self._stood.get(name)
+        return stood is not None and now_s - stood[2] < LATELY_S
+
     def note_lost(self, at_s: float) -> None:
         """Note that Redis did not answer what it was asked then."""
-        self._lost_us = int((self._unix_zero_s + at_s) * US_PER_S)
+        self._lost_us = self._unix_us(at_s)
 
     def _now_us(self) -> int:
-        return int((self._unix_zero_s + self._now()) * US_PER_S)
+        return self._unix_us(self._now())
+
+    def _unix_us(self, at_s: float) -> int:
+        return int((self._unix_zero_s + at_s) * US_PER_S)
 
     def settle(self) -> list[Debts]:
         """Say what is owed, tenant by tenant, and forget all counts: Redis has them from now on."""
@@ -138,8 +154,7 @@ class LocalCounts:
             if share is not None:
                 began = meter.with_left(_left(share, now_us), now_us)
             elif stood is not None or name in self._stood or name in self._stood_before:
-                kept = self._stood.get(name) or self._stood_before.get(name)
-                known = whole.read(kept, now_us) if stood is None else stood
+                known = self._known(name, whole, now_us) if stood is None else stood
                 began = meter.with_left(whole.remaining(known) // workers, now_us)
             else:
                 began = meter.read(None, now_us)
@@ -148,6 +163,11 @@ class LocalCounts:
         while len(self._shares) > MAX_LOCAL_COUNTS:
             self._shares.popitem(last=False)
         return share
+
+    def _known(self, name: str, whole: Meter, now_us: int) -> State:
+        """Say where a limit stands by what is remembered of it."""
+        of, state, at_s = self._stood.get(name) or self._stood_before[name]
+        return whole.read(of.kept(state, self._unix_us(at_s)), now_us)
 
     def _count(self, takes: Sequence[Take], shares: Sequence[Share], now_us: int) -> Decision:
         meters = [share.meter for share in shares]
