@@ -312,6 +312,7 @@ class ClientConnection(ParsingConnection):
             self._begin(data)
             if not self._messages:
                 self._end_idleness()
+                self._note_part_of_head(data)
                 self._head.received(len(data))
             elif self._head.is_running:
                 self._head.end()
@@ -321,6 +322,8 @@ class ClientConnection(ParsingConnection):
                 self._note_queued(data)
             elif not isinstance(message, RawRequestMessage):
                 self._note_fault(message)
+            elif message.upgrade:
+                self._note_offer(data)
 
     def _note_growth(self, upload: Upload, data: bytes) -> None:
         upload.received(data, self._messages[-1][0] if self._messages else None)

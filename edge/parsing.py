@@ -25,12 +25,16 @@ SHORT_READ_BYTES = 4096
 class ParsingConnection(EndingConnection):
     """aiohttp's connection with parsers of ours."""
 
-    __slots__ = ("_whole",)
+    __slots__ = ("_end_so_far", "_whole", "has_lost")
 
     def __init__(self, server: Any, *, loop: asyncio.AbstractEventLoop, max_pipelined: int, **options: Any) -> None:
         super().__init__(server, loop=loop, **options)
         self._whole: StreamReader | None = None
         """The last chunked body behind which a parser began that has nothing of it."""
+        self._end_so_far = b""
+        """The last bytes of a head that is not complete, of as many as can belong to its end."""
+        self.has_lost = False
+        """Whether something came behind an offer to switch protocols that a switch would miss."""
         if max_pipelined != MAX_MSG_QUEUE_SIZE:  # where aiohttp has a constant
             self._max_msg_queue_size, self._msg_queue_resume_size = max_pipelined, max_pipelined // 2
             self._parser = self._new_parser()
@@ -61,6 +65,8 @@ class ParsingConnection(EndingConnection):
                 message, payload = self._messages[-1]
                 if isinstance(message, RawRequestMessage) and message.chunked:
                     ChunkedBody.of(payload)
+                elif isinstance(message, RawRequestMessage) and message.upgrade:
+                    self._upgraded = True
             data = data[end:]
         super().data_received(data)
 
@@ -70,6 +76,20 @@ class ParsingConnection(EndingConnection):
             self._messages[-1] = (fault_of(message), EMPTY_PAYLOAD)  # type: ignore[assignment]
             message.exc.__traceback__ = None
         self.pause_reading()  # what comes next would be refused too, and wait as well
+
+    def _note_part_of_head(self, data: bytes) -> None:
+        self._end_so_far = (self._end_so_far + data)[1 - len(END_OF_HEAD) :]
+
+    def _note_offer(self, data: bytes) -> None:
+        """Have what comes behind an offer to switch protocols kept for a tunnel, of whichever protocol it is.
+
+        aiohttp does so for WebSocket alone; of any other it throws away what came in one read with the head's end. An
+        offer that came behind something else, be it an empty line, is taken for one that had more behind it.
+        """
+        if not self._upgraded:
+            self._upgraded = True
+            read = self._end_so_far + data
+            self.has_lost = read.find(END_OF_HEAD) + len(END_OF_HEAD) != len(read)
 
     def _is_over(self, message: Any, payload: StreamReader) -> bool:
         """Say whether what comes after a request with a body can be another one: it is over, and nothing is left."""
