@@ -151,6 +151,8 @@ def _callers(place: Loc, sketch: Sketch[Route], draft: Draft) -> Iterator[Found]
     if route.keep_credentials and not route.auth:
         yield Found((*place, "keep_credentials"), "nobody's credentials are taken: the route has no auth")
     methods = {name: draft.auth[name].part for name in route.auth if name in draft.auth}
+    if route.keep_credentials and methods and all(isinstance(each, _KEEPERS) for each in methods.values()):
+        yield Found((*place, "keep_credentials"), f"by {next(iter(methods))!r} no credential is ever taken out")
     if sketch.has("scopes") and route.scopes:
         if not route.auth:
             yield Found((*place, "scopes"), "nobody is asked who calls: the route has no auth")
@@ -163,6 +165,10 @@ def _callers(place: Loc, sketch: Sketch[Route], draft: Draft) -> Iterator[Found]
         if limit is not None and limit.has("by") and limit.part.by.kind in ("key", "subject"):
             kind, name = limit.part.by.kind, nameless[0]
             yield Found((*place, "limits", at), f"{limit_name!r} counts by {kind}, but {name!r} has no subject_header")
+
+
+_KEEPERS = ForwardAuth | SessionAuth
+"""A service is told all, and takes nothing; a session's cookie goes to no target, whatever a route keeps."""
 
 
 def _is_nameless(method: Sketch[AuthMethod]) -> bool:
