@@ -66,6 +66,12 @@ class DomainMap:
         if tables:
             self._domains_of[owner] = tuple(tables)
 
+    def owner(self, domain: str) -> str | None:
+        """Name the owner of a domain, in its normalised spelling; None when nobody has it."""
+        slots, key = self._place(domain)
+        slot = slots.get(key)
+        return None if slot is None else slot.owner
+
     def match(self, host: str, path: str, method: str, headers: MultiMapping[str], query_string: str) -> Hit | Miss:
         """Find the route for a request to a host in its normalised spelling.
 

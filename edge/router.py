@@ -56,6 +56,10 @@ class DynamicRouter(MethodShortcuts, web.AbstractResource):
         """Give a tenant these domains, in their normalised spelling, and no others; between two requests, at once."""
         self._domains.swap(owner, tables)
 
+    def owner(self, domain: str) -> str | None:
+        """Name the tenant that has a domain, in its normalised spelling; None when nobody has."""
+        return self._domains.owner(domain)
+
     # -- as a resource of an application -------------------------------------------------------------------------
 
     def attach(self, app: web.Application) -> None:

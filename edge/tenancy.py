@@ -2,7 +2,8 @@
 
 A tenant that nobody has called since this worker started is its bytes and the names of its hosts; its document is
 decoded and compiled when the first request for one of them is matched. A change of a tenant that is known already is
-compiled at once, so that a bad one is refused where it can be told, and the entries before it stay.
+compiled at once, so that a bad one is refused where it can be told, and the entries before it stay. A change of plans
+concerns everybody, and is to hold up nobody: tenants are compiled with them when they are called next.
 """
 
 from __future__ import annotations
@@ -10,14 +11,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import NamedTuple, Protocol
-
-from multidict import MultiMapping
 
 from edge.compiler import CompiledTenant
 from edge.domains import Table
 from edge.errors import EdgeError
-from edge.router import DynamicRouter, Hit, Miss
+from edge.lazy import Held, LazyTenant, Record, Served
+from edge.router import DynamicRouter
 from store.changes import Item
 from store.codec import Envelope, open_envelope
 from store.digests import GONE, Past, digest_of
@@ -32,25 +31,12 @@ MAX_REASON_CHARS = 300
 NOTHING = -1
 
 
-class Held(Protocol):
-    """A tenant's entries in the router, given back by `release` when others have taken their place."""
-
-    def release(self) -> None: ...
-
-
-class _Holding(NamedTuple):
-    """What is in the router of a tenant, and of which revision of its document."""
-
-    revision: int
-    held: Held
-
-
 class Tenancy:
     """Applies changes of tenants to a router, one tenant at a time; nothing in here waits.
 
     `compile_record` makes entries of a record: StoreError (DocumentError) when it breaks the rules; whatever else it
     raises is refused as well. `forget_callers` is told of tenants whose API keys or sessions have changed, `swap_plans`
-    of plans; it says whether they are different, and then `must_recompile` does: who sees it owes `recompile` of all.
+    of plans; it says whether they are different. Whoever applies owes `put_back` while `has_outdated`.
     """
 
     def __init__(
@@ -63,12 +49,13 @@ class Tenancy:
         self._router = router
         self._compile = compile_record
         self._forget_callers = forget_callers
-        self._held: dict[str, _Holding] = {}
+        self._held: dict[str, Held] = {}
+        self._unusable: dict[str, Record] = {}  # what came last, where it could be opened and not be compiled
+        self._outdated: list[str] = []  # who may have been compiled, or refused, with plans that are no more
         self._digests: dict[str, bytes] = {}  # of what was looked at last, taken over or not
         self._wanting: set[str] = set()
         self.refused: dict[str, Refusal] = {}
         self._swap_plans = swap_plans
-        self.must_recompile = False
 
     def __len__(self) -> int:
         return len(self._held)
@@ -92,17 +79,15 @@ class Tenancy:
         if self._digests.get(tenant) == digest:
             return  # only its callers changed
         self._digests[tenant] = digest
+        self._unusable.pop(tenant, None)
         try:
-            envelope = open_envelope(item.payload, tenant)
-            if is_lazy:
-                self._hold_lazily(tenant, item.doc_revision, envelope)
-            else:
-                self._hold(tenant, item.doc_revision, self._compile(tenant, item.doc_revision, envelope))
+            record = Record(item.doc_revision, open_envelope(item.payload, tenant))
+            self._unusable[tenant] = record
+            self._hold(tenant, record, is_lazy=is_lazy)
         except Exception as error:  # whatever a record can do to us, it does it to its own tenant alone
             self._refuse(tenant, item.revision, error)
             return
-        self._wanting.discard(tenant)
-        self.refused.pop(tenant, None)
+        self._clear(tenant)
 
     def _take_plans(self, item: Item) -> None:
         """Have tenants compiled with these plans from now on; plans that cannot be used are refused as a whole."""
@@ -114,15 +99,62 @@ class Tenancy:
             self.refused[PLANS] = Refusal(PLANS, item.revision, str(error)[:MAX_REASON_CHARS])
             return
         self.refused.pop(PLANS, None)
-        self.must_recompile = self.must_recompile or (is_changed and bool(self._held))
+        if is_changed:
+            known = dict.fromkeys((*self._held, *self._unusable))
+            self._outdated = [tenant for tenant in known if not self._is_untried(tenant)]
 
-    def recompile(self, item: Item, known_to: int) -> None:
-        """Compile a tenant again that was compiled, or refused, before the plans changed."""
-        holding = self._held.get(item.tenant)
-        if holding is None or (isinstance(holding.held, LazyTenant) and is_good(holding.held)):
-            return  # it will be compiled with the plans of then
-        self._digests.pop(item.tenant, None)
-        self.apply(item, is_lazy=isinstance(holding.held, LazyTenant), known_to=known_to)
+    def _is_untried(self, tenant: str) -> bool:
+        """Say whether all there is of a tenant will be compiled with the plans of then anyway."""
+        held = self._held.get(tenant)
+        return isinstance(held, LazyTenant) and held.is_good and tenant not in self._unusable
+
+    @property
+    def has_outdated(self) -> bool:
+        """Whether somebody may still be served by plans that are no more."""
+        return bool(self._outdated)
+
+    def put_back(self, most: int) -> None:
+        """Have up to so many of the outdated tenants compiled anew, with the plans of then, when they are called."""
+        for tenant in self._outdated[-most:]:
+            self._put_back(tenant)
+        del self._outdated[-most:]
+
+    def _put_back(self, tenant: str) -> None:
+        """Let a tenant's records stand for its tables: what was refused, for it may be good now, and what is held.
+
+        Nothing is released: it is what serves requests again should no record be of use with these plans.
+        """
+        held = self._held.get(tenant)
+        refused = self._unusable.get(tenant)
+        records = [] if refused is None else [refused]
+        if held is not None and held.record is not refused:
+            records.append(held.record)
+        if not records:
+            return
+        lazy = LazyTenant(tenant, tuple(records), None if held is None else held.good, self)
+        tables = lazy.tables()
+        self._router.swap(tenant, {host: tables[host] for host in tables if self._may_have(tenant, refused, host)})
+        self._held[tenant] = lazy
+        if refused is not None:
+            self._clear(tenant)
+
+    def _may_have(self, tenant: str, refused: Record | None, host: str) -> bool:
+        """Say whether a host is the tenant's: the one it is served on, or one that a later document names than others'.
+
+        What is held may be older than another tenant's document by which the host has moved there.
+        """
+        owner = self._router.owner(host)
+        if owner == tenant:
+            return True
+        if refused is None or host not in refused.envelope.hosts:
+            return False
+        return owner is None or self._held[owner].named_at(host) < refused.revision
+
+    def _clear(self, tenant: str) -> None:
+        """Forget what was refused of a tenant."""
+        self._unusable.pop(tenant, None)
+        self._wanting.discard(tenant)
+        self.refused.pop(tenant, None)
 
     def held(self) -> set[str]:
         """Name the tenants that something is held of."""
@@ -139,6 +171,7 @@ class Tenancy:
     def miss(self, tenant: str, revision: int) -> None:
         """Refuse a document that is gone although no change deleted it; what was served of it stays."""
         self._digests[tenant] = GONE
+        self._unusable.pop(tenant, None)
         self._refuse(tenant, revision, StoreError("the document is gone from the store, and no change deleted it"))
 
     def wanting(self) -> tuple[str, ...]:
@@ -158,11 +191,10 @@ class Tenancy:
             try:
                 envelope = stored.envelope()
                 hosts = tuple(host for host in envelope.hosts if host in past.claims)
-                compiled = self._compile(tenant, stored.revision, replace(envelope, hosts=hosts))
+                self._hold(tenant, Record(stored.revision, replace(envelope, hosts=hosts)))
             except Exception as error:  # as good as none; the one before it may be better
                 log.warning("tenant %s: revision %d in its history is no use: %s", tenant, stored.revision, error)
                 continue
-            self._hold(tenant, stored.revision, compiled)
             self.refused[tenant] = replace(self.refused[tenant], serving=stored.revision)
             log.error("tenant %s is served at revision %d, from its history", tenant, stored.revision)
             return
@@ -170,95 +202,94 @@ class Tenancy:
     def close(self) -> None:
         """Give everything back; the router stays as it is, for requests that are still under way."""
         held, self._held = self._held, {}
+        self._unusable.clear()
+        self._outdated.clear()
         for each in held.values():
-            each.held.release()
+            each.release()
 
-    def _hold(self, tenant: str, revision: int, compiled: CompiledTenant) -> None:
-        self._swap(tenant, compiled.tables, _Holding(revision, compiled))
-
-    def _hold_lazily(self, tenant: str, revision: int, envelope: Envelope) -> None:
-        lazy = LazyTenant(tenant, revision, envelope, self)
-        self._swap(tenant, {host: LazyTable(lazy, host) for host in envelope.hosts}, _Holding(revision, lazy))
-
-    def compile_now(self, lazy: LazyTenant) -> CompiledTenant:
-        """Compile a tenant that is called for the first time; EdgeError when its record cannot be used."""
-        if lazy.is_refused:  # once is enough: a stranger's broken document must not cost a compilation a request
+    def compile_now(self, lazy: LazyTenant) -> Mapping[str, Table]:
+        """Compile a tenant that is called, and give its tables; EdgeError when there is nothing to serve."""
+        # Once is enough: a stranger's broken document must not cost a compilation a request.
+        if lazy.is_refused or self._held.get(lazy.tenant) is not lazy:
             raise EdgeError("no_target", "the tenant's document cannot be used")
-        try:
-            compiled = self._compile(lazy.tenant, lazy.revision, lazy.envelope)
-        except Exception as error:
+        served, error = self._newest_usable(lazy)
+        if served is not None:
+            self._replace(lazy.tenant, self._own(lazy.tenant, served), served)
+        elif lazy.good is not None:
+            served = lazy.good
+            self._router.swap(lazy.tenant, self._own(lazy.tenant, served))
+            self._held[lazy.tenant] = served
+        else:
             lazy.is_refused = True
-            self._refuse(lazy.tenant, lazy.revision, error)
+        self._tell_of(lazy, error)
+        if served is None:
             raise EdgeError("no_target", "the tenant's document cannot be used") from error
-        holding = self._held.get(lazy.tenant)
-        if holding is not None and holding.held is lazy:
-            self._hold(lazy.tenant, lazy.revision, compiled)
-        return compiled
+        return served.compiled.tables
 
-    def _swap(self, tenant: str, tables: Mapping[str, Table], holding: _Holding) -> None:
+    def _newest_usable(self, lazy: LazyTenant) -> tuple[Served | None, Exception | None]:
+        """Compile the first record that can be; with what was wrong with the newest of all, if it is another."""
+        error = None
+        for record in lazy.records:
+            try:
+                return Served(record, self._compile(lazy.tenant, record.revision, record.envelope)), error
+            except Exception as found:
+                log.warning("tenant %s: revision %d is no use: %s", lazy.tenant, record.revision, found)
+                error = error or found
+        return None, error
+
+    def _tell_of(self, lazy: LazyTenant, error: Exception | None) -> None:
+        """Refuse what could not be compiled; where something newer is refused already, say what is served instead."""
+        told = self.refused.get(lazy.tenant)
+        if told is None and error is not None:
+            self._unusable[lazy.tenant] = lazy.records[0]
+            self._refuse(lazy.tenant, lazy.revision, error)
+        elif told is not None and told.serving != self._serving(lazy.tenant):
+            self._note(told)
+
+    def _own(self, tenant: str, served: Served) -> dict[str, Table]:
+        """Leave out the hosts that have become another tenant's since the record came."""
+        return {host: table for host, table in served.compiled.tables.items() if self._router.owner(host) == tenant}
+
+    def _hold(self, tenant: str, record: Record, *, is_lazy: bool = False) -> None:
+        if is_lazy:
+            lazy = LazyTenant(tenant, (record,), None, self)
+            self._replace(tenant, lazy.tables(), lazy)
+        else:
+            served = Served(record, self._compile(tenant, record.revision, record.envelope))
+            self._replace(tenant, served.compiled.tables, served)
+
+    def _replace(self, tenant: str, tables: Mapping[str, Table], held: Held) -> None:
         self._router.swap(tenant, tables)
         before = self._held.get(tenant)
-        self._held[tenant] = holding
+        self._held[tenant] = held
         if before is not None:
-            before.held.release()
+            before.release()
 
     def _drop(self, tenant: str) -> None:
         self._router.swap(tenant, {})
         self._digests.pop(tenant, None)
-        self._wanting.discard(tenant)
-        self.refused.pop(tenant, None)
+        self._clear(tenant)
         before = self._held.pop(tenant, None)
         if before is not None:
-            before.held.release()
+            before.release()
 
     def _refuse(self, tenant: str, revision: int, error: Exception) -> None:
         if not isinstance(error, StoreError):
             log.error("compiling tenant %s failed", tenant, exc_info=error)
         reason = str(error) or type(error).__name__
-        holding = self._held.get(tenant)
-        serving = holding.revision if holding is not None and is_good(holding.held) else 0
-        self.refused[tenant] = Refusal(tenant, revision, reason[:MAX_REASON_CHARS], serving=serving)
+        self._note(Refusal(tenant, revision, reason[:MAX_REASON_CHARS]))
+
+    def _note(self, refusal: Refusal) -> None:
+        tenant, serving = refusal.tenant, self._serving(refusal.tenant)
+        self.refused[tenant] = replace(refusal, serving=serving)
+        told = refusal.revision, refusal.reason
         if serving:
-            log.error("tenant %s stays at revision %d, as %d is refused: %s", tenant, serving, revision, reason)
+            self._wanting.discard(tenant)
+            log.error("tenant %s stays at revision %d, as %d is refused: %s", tenant, serving, *told)
         else:
             self._wanting.add(tenant)
-            log.error("tenant %s has nothing to serve, as revision %d is refused: %s", tenant, revision, reason)
+            log.error("tenant %s has nothing to serve, as revision %d is refused: %s", tenant, *told)
 
-
-def is_good(held: Held) -> bool:
-    """Say whether requests can be served with it; of what nobody has called yet that is not known, and assumed."""
-    return not (isinstance(held, LazyTenant) and held.is_refused)
-
-
-class LazyTenant:
-    """A tenant's record, opened and not yet decoded."""
-
-    __slots__ = ("_tenancy", "envelope", "is_refused", "revision", "tenant")
-
-    def __init__(self, tenant: str, revision: int, envelope: Envelope, tenancy: Tenancy) -> None:
-        self.tenant = tenant
-        self.revision = revision
-        self.envelope = envelope
-        self.is_refused = False
-        self._tenancy = tenancy
-
-    def table(self, host: str) -> Table:
-        """Compile the tenant and give the table of one of its hosts."""
-        return self._tenancy.compile_now(self).tables[host]
-
-    def release(self) -> None:
-        """Give nothing back: nothing was taken."""
-
-
-class LazyTable:
-    """Stands in the router for the table of a host until somebody asks for it."""
-
-    __slots__ = ("_host", "_lazy")
-
-    def __init__(self, lazy: LazyTenant, host: str) -> None:
-        self._lazy = lazy
-        self._host = host
-
-    def match(self, path: str, method: str, headers: MultiMapping[str], query_string: str) -> Hit | Miss:
-        """Compile, and match as the table does."""
-        return self._lazy.table(self._host).match(path, method, headers, query_string)
+    def _serving(self, tenant: str) -> int:
+        held = self._held.get(tenant)
+        return held.revision if held is not None and held.is_good else 0

@@ -14,7 +14,7 @@ from time import time
 from edge.repair import Repair
 from edge.tenancy import NOTHING, Tenancy
 from store.catalog import Catalog
-from store.changes import Changes
+from store.changes import Changes, Item
 from store.errors import StoreError
 from store.feed import Feed
 from store.fleet import Fleet
@@ -140,7 +140,7 @@ class Watcher:
             if changes.epoch != head.epoch or changes.revision < head.revision:
                 return  # again; the next look tells
             for item in changes.items:
-                self._tenancy.apply(item, is_lazy=False)
+                await self._take(item, is_lazy=False)
                 known.add(item.tenant)
                 since = item.revision
                 await asyncio.sleep(0)  # requests go first
@@ -155,9 +155,7 @@ class Watcher:
     async def _apply(self, changes: Changes) -> None:
         is_boot = not self.caught_up.is_set()
         for count, item in enumerate(changes.items, 1):
-            self._tenancy.apply(item, is_lazy=is_boot, known_to=self._whole)
-            if self._tenancy.must_recompile:
-                await self._recompile()
+            await self._take(item, is_lazy=is_boot, known_to=self._whole)
             self.position = Position(changes.epoch, item.revision, changes.run)
             if count % ITEMS_AT_ONCE == 0:
                 await asyncio.sleep(0)  # requests go first
@@ -167,17 +165,15 @@ class Watcher:
         if changes.items:
             self._news.set()
 
-    async def _recompile(self) -> None:
-        """Compile each tenant again that was compiled with other plans; StoreError leaves the rest to the next look."""
-        since, is_complete = 0, False
-        while not is_complete:
-            changes = await self._catalog.changes_since(since)
-            for item in changes.items:
-                self._tenancy.recompile(item, self._whole)
-                since = item.revision
-                await asyncio.sleep(0)  # requests go first
-            is_complete = changes.complete
-        self._tenancy.must_recompile = False
+    async def _take(self, item: Item, *, is_lazy: bool, known_to: int = NOTHING) -> None:
+        """Apply one change, to its end: plans are in effect when no tenant is served by those before them.
+
+        The next change is applied after it, by this task: only requests come in between.
+        """
+        self._tenancy.apply(item, is_lazy=is_lazy, known_to=known_to)
+        while self._tenancy.has_outdated:
+            self._tenancy.put_back(ITEMS_AT_ONCE)
+            await asyncio.sleep(0)  # requests go first
 
     def _note(self, alarm: str | None = None, store_error: str | None = None) -> None:
         for before, now in ((self.alarm, alarm), (self.store_error, store_error)):

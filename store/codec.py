@@ -78,7 +78,7 @@ class TenantRecord:
         return domain is not None and domain.state in SERVED_STATES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """A record whose schema and checksum are right; `hosts` are those served, the rest is decoded later."""
 

@@ -109,6 +109,15 @@ def test_a_table_is_not_asked_before_a_request_needs_it() -> None:
     assert ask(domains, "a.test") == "lazy"
 
 
+def test_a_domain_is_owned_by_whoever_had_it_last_until_it_is_dropped() -> None:
+    domains = DomainMap()
+    domains.swap("acme", {"a.test": Serving("one"), "*.a.test": Serving("one")})
+    domains.swap("other", {"*.a.test": Serving("two")})
+    assert (domains.owner("a.test"), domains.owner("*.a.test"), domains.owner("b.test")) == ("acme", "other", None)
+    domains.swap("acme", {})
+    assert (domains.owner("a.test"), domains.owner("*.a.test")) == (None, "other")
+
+
 def test_a_domain_table_is_a_table() -> None:
     domains = DomainMap()
     row = TableRow(PathPattern.parse("/"), None, UNCONDITIONAL, 0, "entry")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 
+from edge.client_edge.plan_limits import PlanLimits
 from edge.compiler import CompiledTenant
 from edge.router import DomainTable, DynamicRouter, Hit
 from edge.tables import UNCONDITIONAL, TableRow
@@ -38,7 +39,8 @@ class Following:
         self.compiled: list[tuple[str, int]] = []
         self.forgotten: list[str] = []
         self.router = DynamicRouter()
-        self.tenancy = Tenancy(self.router, self._compile, self.forgotten.append)
+        self.plans = PlanLimits()
+        self.tenancy = Tenancy(self.router, self._compile, self.forgotten.append, self.plans.swap)
         report = WorkerReport("n/0/1", "n", 1, "", 0, started_at_ms=1)
         self.watcher = Watcher(catalog, feed, fleet, self.tenancy, report)
 
@@ -46,6 +48,7 @@ class Following:
         document = envelope.record().document
         if "bad" in document:
             raise ValueError(document["bad"])
+        self.plans.of(document.get("plan"))
         self.compiled.append((tenant, revision))
         table = DomainTable([TableRow(PathPattern.parse("/*"), None, UNCONDITIONAL, 0, document.get("name"))])
         return CompiledTenant(dict.fromkeys(envelope.hosts, table), lambda: None)

@@ -13,7 +13,7 @@ from store.codec import TenantRecord
 from store.model import PLANS
 from tests.fakes.dev import shell
 from tests.fakes.edges import RunningEdge, running_edge
-from tests.fakes.origins import running_origin
+from tests.fakes.origins import CLOSE, READ_HEAD, Send, Wait, refusing_port, running_evil_origin, running_origin
 from tests.fakes.source import ROOT
 from tests.tenants.plane import OPERATOR, running_plane
 
@@ -83,6 +83,54 @@ async def test_a_tenant_of_a_plan_that_is_not_there_keeps_what_was_served_of_it(
         await put_plans(edge, gold=hourly(1))
         assert await statuses(edge, 2) == [200, 429]
         assert not edge.worker.tenancy.refused
+
+
+async def test_a_request_under_way_ends_with_what_it_began_with_whatever_the_plans_become(redis_url: str) -> None:
+    may_answer, answer = asyncio.Event(), Send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    slow = running_evil_origin(READ_HEAD, Wait(may_answer), answer, CLOSE, then=(READ_HEAD, answer, CLOSE))
+    async with running_edge(redis_url) as edge, slow as origin:
+        await edge.put(document(origin.url))
+        asking = asyncio.create_task(edge.get("/", "acme.test"))
+        await origin.connected(1)
+        await put_plans(edge, default=hourly(1))
+        assert await statuses(edge, 2) == [200, 429]
+        may_answer.set()
+        ended = await asking
+        assert (ended.status, "ratelimit-policy" in ended.headers) == (200, False)
+
+
+async def test_what_is_known_of_targets_outlives_a_change_of_the_plans(redis_url: str) -> None:
+    async with running_edge(redis_url) as edge, running_origin() as origin:
+        with refusing_port() as dead:
+            targets = {"app": {"targets": [f"http://127.0.0.1:{dead}", origin.url]}}
+            await edge.put(document(origin.url, upstreams=targets))
+            assert await statuses(edge, 12) == [200] * 12
+            before = to_targets(edge)
+            assert before["portico_upstream_ejections_total"] == 1
+            await put_plans(edge, default=hourly(3))
+            assert to_targets(edge) == before
+            assert await statuses(edge, 4) == [200, 200, 200, 429]
+            assert to_targets(edge) == before
+
+
+def to_targets(edge: RunningEdge) -> dict[str, float]:
+    """Tell what was counted of retries, ejections and connections; nothing of it may begin anew."""
+    return {
+        name: count
+        for name, count in edge.worker.samples().items()
+        if name.startswith("portico_upstream_") and "reuse" not in name
+    }
+
+
+async def test_a_plan_that_is_dropped_leaves_its_tenants_with_what_they_were_served_by(redis_url: str) -> None:
+    async with running_edge(redis_url) as edge, running_origin() as origin:
+        await put_plans(edge, gold=hourly(2))
+        await edge.put(document(origin.url, plan="gold"))
+        assert await statuses(edge, 1) == [200]
+        await put_plans(edge)
+        assert await statuses(edge, 2) == [200, 429]
+        refusal = edge.worker.tenancy.refused["acme"]
+        assert (refusal.reason, refusal.serving) == ("there is no plan 'gold'", refusal.revision)
 
 
 async def test_the_default_plan_may_be_missing_also_where_it_is_named(redis_url: str) -> None:
