@@ -127,7 +127,8 @@ def _check_answer(rig: Rig, request: Request | None, answer: Answer, what: str) 
     mine, asked = _as_asked(request), rig.origin.asked[int(answer.values(SERIAL)[0])]
     if asked != mine:
         raise Violation("crossed", f"{asked} was asked for {mine}: {what}")
-    if request.method != "HEAD" and answer.body.removesuffix(b".") != said_back(asked).removesuffix(b"."):
+    said = said_back(asked)
+    if request.method != "HEAD" and answer.body not in (said, said + b"."):  # one in chunks has a dot more
         raise Violation("body", what)
 
 

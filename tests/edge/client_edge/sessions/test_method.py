@@ -171,7 +171,8 @@ async def test_who_shows_a_key_needs_no_session_and_no_origin(edge: RunningEdge,
 
 
 async def test_the_cookie_reaches_no_target_of_any_route(edge: RunningEdge, origin: RunningOrigin) -> None:
-    raw = document(origin.url, route={"keep_credentials": True})
+    raw = document(origin.url, route={"keep_credentials": True, "auth": ["login", "keys"]})
+    raw["auth"]["keys"] = {"type": "api_key"}
     raw["routes"].append({"name": "open", "path": "/echo", "upstream": "app"})
     await edge.put(raw)
     visitor = Visitor(edge, cookies={"theirs": "1"})
