@@ -135,10 +135,12 @@ class Limiter:
             after = asked.stepped(before)
             self._local.remember(asked.names, asked.meters, after)
             return Decision(True, states_of(takes, asked.meters, after, is_taken=True), 0.0, "store")
-        held = self._hold(tenant, takes)
-        self._go_on()
+        held = Held(tenant, takes)
         held.asked(asked.at_s, 1, held.terms.life_s)
         held.granted(Grant(0, found[1], before))
+        # Others may have come meanwhile, and wait with what is held for them: that stays where they look for it.
+        self._held.setdefault((tenant, takes), held)
+        self._go_on()
         return self._decide(held)
 
     async def aclose(self) -> None:

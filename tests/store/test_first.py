@@ -80,6 +80,20 @@ async def test_a_request_that_goes_before_the_reply_leaves_the_asking_to_others(
     assert (await asked.reply)[0] == 1
 
 
+async def test_who_comes_while_a_first_asking_is_refused_gets_an_answer(client: Client) -> None:
+    limiter, other = Limiter(client, lambda: 1), Limiter(client, lambda: 1)
+    assert (await other.take("acme", [ONE])).admitted
+    first = asyncio.create_task(limiter.take("acme", [ONE]))
+    await asyncio.sleep(0)  # it has asked, and will be refused
+    forgetting = asyncio.create_task(client.ask("DEL", IN_REDIS["hourly"], is_write=True))  # as time would
+    await asyncio.sleep(0)
+    rest = [asyncio.create_task(limiter.take("acme", [ONE])) for _ in range(4)]
+    async with asyncio.timeout(5):
+        decisions = [each.admitted for each in await asyncio.gather(first, *rest)]
+    assert decisions == [False, True, False, False, False]
+    await forgetting
+
+
 async def test_what_is_held_of_a_refusal_is_let_go_of_although_nobody_comes_again(client: Client) -> None:
     limiter, other = Limiter(client, lambda: 1), Limiter(client, lambda: 1)
     assert (await other.take("acme", [ONE])).admitted
