@@ -19,7 +19,7 @@ from edge.census import Census, ConnectionLimits
 from edge.deadlines import HeadDeadline, WriteDeadline
 from edge.errors import EdgeError
 from edge.exchange import Exchange, unreadable
-from edge.head import fault_of, head_bytes
+from edge.head import fault_of
 from edge.parsing import ParsingConnection
 from edge.reads import READ_BYTES, bound_reads
 from edge.tunnel import Tunnel, TunnelSink
@@ -53,13 +53,11 @@ class ClientConnection(ParsingConnection):
     __slots__ = (
         "_current",
         "_head",
-        "_last_read_bytes",
         "_max_head_bytes",
         "_server",
         "_subscriber",
         "_tenant",
         "_tunnel",
-        "_unmeasured_bytes",
         "_upload",
         "admitted_as",
         "peer",
@@ -78,7 +76,6 @@ class ClientConnection(ParsingConnection):
         self._write_timeout_s = limits.write_timeout_s
         self._upload: Upload | None = None
         self._max_head_bytes = limits.max_head_bytes
-        self._last_read_bytes = self._unmeasured_bytes = 0
         self.peer: str | None = None
         self.scheme = "http"
         self.admitted_as: str | None = None
@@ -101,14 +98,14 @@ class ClientConnection(ParsingConnection):
 
     async def _serve_next(self) -> bool:
         """Wait for a request and serve it; whether another can follow it on this connection."""
+        if self._ahead and not self._messages:
+            self.data_received(self._take_ahead())
         if not self._messages:
             await self._wait_for_message()
         message: Any
         message, payload = self._messages.popleft()
         if self._parser is not None:
             self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
         exchange = self._current = self._exchange(message, payload)
         if self._server.is_draining:
             exchange.is_keep_alive = False
@@ -150,12 +147,11 @@ class ClientConnection(ParsingConnection):
             self._waiter = None
 
     def _exchange(self, message: Any, payload: StreamReader) -> Exchange:
-        received_bytes, self._unmeasured_bytes = self._unmeasured_bytes, self._last_read_bytes
-        # A head is no larger than what has come since the one before it, and the piece that one ended in.
+        head_bytes, self._head_bytes = self._head_bytes, 0
         if not isinstance(message, RawRequestMessage):
             return unreadable(self, fault_of(message))
         exchange = Exchange(self, message, payload)
-        if received_bytes > self._max_head_bytes and head_bytes(message) > self._max_head_bytes:
+        if head_bytes > self._max_head_bytes:
             exchange.parse_error = EdgeError("headers_too_large", must_close=True)
         elif self._messages and not payload.is_eof():  # what follows a body that has no end is what is wrong with it
             exchange.parse_error = fault_of(self._messages[-1][0])
@@ -220,6 +216,8 @@ class ClientConnection(ParsingConnection):
         self._upgraded = True
         self.keep_alive(False)
         self.set_parser(TunnelSink(tunnel))  # type: ignore[arg-type]  # it is fed as a WebSocketReader is
+        if self._ahead:  # of an offer that the parser saw none in
+            tunnel.from_client(self._take_ahead())
         await tunnel.closed()
 
     def pause_reading(self) -> None:
@@ -269,7 +267,7 @@ class ClientConnection(ParsingConnection):
 
     def _pause_reading_for_buffer(self) -> None:
         super()._pause_reading_for_buffer()
-        if self._messages:
+        if self._ahead:
             self._server.census.met["pipeline"] += 1
 
     # -- the event loop's calls ----------------------------------------------------------------------------------------
@@ -298,21 +296,17 @@ class ClientConnection(ParsingConnection):
     def data_received(self, data: bytes) -> None:
         if self._manager is None or self._close:
             return  # not admitted, or at its end
-        if data:  # else the parser only goes on with what it kept back of the last read
-            self._last_read_bytes = len(data)
-        self._unmeasured_bytes += len(data)
         if self._request_in_progress or self._messages:
             if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
                 self.pause_reading()
                 return  # where the next request would begin, nobody can tell
-            super().data_received(data)
+            self._go_on(data)
             if self._upload is not None:
                 self._note_growth(self._upload, data)
         else:
             self._begin(data)
             if not self._messages:
                 self._end_idleness()
-                self._note_part_of_head(data)
                 self._head.received(len(data))
             elif self._head.is_running:
                 self._head.end()
@@ -322,8 +316,6 @@ class ClientConnection(ParsingConnection):
                 self._note_queued(data)
             elif not isinstance(message, RawRequestMessage):
                 self._note_fault(message)
-            elif message.upgrade:
-                self._note_offer(data)
 
     def _note_growth(self, upload: Upload, data: bytes) -> None:
         upload.received(data, self._messages[-1][0] if self._messages else None)

@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
-from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDict
 
 from edge.errors import EdgeError
@@ -26,7 +25,6 @@ _REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})
 _HTTP_VERSIONS = frozenset({(1, 0), (1, 1)})
 _HTTP_10 = (1, 0)
 MAX_FIELD_BYTES = 8190  # of a field's name and value together
-_FIELD_FRAMING = len(b": \r\n")
 
 
 class Target(NamedTuple):
@@ -104,12 +102,6 @@ def _canonical_host(host: str) -> str:
         return normalise_host(host)
     except ValueError as error:
         raise EdgeError("bad_host", must_close=True) from error
-
-
-def head_bytes(message: RawRequestMessage) -> int:
-    """Give the size of a head as it came, give or take the spaces that the parser dropped."""
-    fields = sum(len(name) + len(value) + _FIELD_FRAMING for name, value in message.raw_headers)
-    return len(message.path) + fields
 
 
 def fault_of(message: Any) -> EdgeError:

@@ -1,7 +1,9 @@
-"""Which bytes are whose: aiohttp's parser, and a new one where something of one request could reach the next.
+"""Which bytes are whose: one request at a time for the parser, and all that comes ahead of its turn kept as it came.
 
-aiohttp 3.14 keeps the last trailer of a chunked body and gives it to the head that follows, whosever that is. So a
-request may follow a chunked one on its connection only when another parser reads it, from its first byte on.
+The parser would make messages of everything it is given, each with a bound of its own and all of them without one; and
+aiohttp 3.14 keeps the last trailer of a chunked body and gives it to the head that follows, whosever that is. So it is
+given a request to its end and nothing behind it, and one that follows a chunked body is read by another parser, from
+its first byte on.
 """
 
 from __future__ import annotations
@@ -15,29 +17,35 @@ from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError
 
 from edge.ending import EndingConnection
 from edge.errors import EdgeError
+from edge.framing import length_of
 from edge.head import fault_of
+from edge.reads import READ_BYTES
 from edge.upload import END_OF_BODY, ChunkedBody, Upload
 
 END_OF_HEAD = b"\r\n\r\n"
-SHORT_READ_BYTES = 4096
+LINE_ENDS = b"\r\n"
 
 
 class ParsingConnection(EndingConnection):
-    """aiohttp's connection with parsers of ours."""
+    """aiohttp's connection with parsers of ours, which see one request at a time."""
 
-    __slots__ = ("_end_so_far", "_whole", "has_lost")
+    __slots__ = ("_ahead", "_body_left_bytes", "_end_so_far", "_head_bytes", "_max_pipelined", "_reading", "_whole")
 
     def __init__(self, server: Any, *, loop: asyncio.AbstractEventLoop, max_pipelined: int, **options: Any) -> None:
         super().__init__(server, loop=loop, **options)
-        self._whole: StreamReader | None = None
-        """The last chunked body behind which a parser began that has nothing of it."""
+        self._max_pipelined = max_pipelined
+        self._ahead = b""
+        """What has come behind the request under way: no more than two reads."""
+        self._reading: StreamReader = EMPTY_PAYLOAD
+        """The body of the request that was parsed last."""
+        self._body_left_bytes = 0
+        """How much of it is still to come, where it has a length."""
         self._end_so_far = b""
         """The last bytes of a head that is not complete, of as many as can belong to its end."""
-        self.has_lost = False
-        """Whether something came behind an offer to switch protocols that a switch would miss."""
-        if max_pipelined != MAX_MSG_QUEUE_SIZE:  # where aiohttp has a constant
-            self._max_msg_queue_size, self._msg_queue_resume_size = max_pipelined, max_pipelined // 2
-            self._parser = self._new_parser()
+        self._head_bytes = 0
+        """The size of the head that was parsed last, or of what there is of it."""
+        self._whole: StreamReader | None = None
+        """The last chunked body behind which a parser began that has nothing of it."""
 
     def _new_parser(self) -> HttpRequestParser:
         return HttpRequestParser(
@@ -49,26 +57,87 @@ class ParsingConnection(EndingConnection):
             max_headers=self.max_headers,
             payload_exception=RequestPayloadError,
             auto_decompress=False,
-            max_msg_queue_size=self._max_msg_queue_size,
+            max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
         )
 
-    def _begin(self, data: bytes) -> None:
-        """Parse what begins a request; of a long read the head alone first.
+    # -- a request's bytes ---------------------------------------------------------------------------------------------
 
-        The parser makes a plain stream for the body, and gives it the chunks behind the head one by one before anybody
-        can put a `ChunkedBody` in its place: six times what a chunk costs there.
-        """
-        end = data.find(END_OF_HEAD) + len(END_OF_HEAD) if len(data) > SHORT_READ_BYTES else 0
-        if len(END_OF_HEAD) <= end < len(data):
+    def _begin(self, data: bytes) -> None:
+        """Parse what begins a request, or goes on with its head; what is behind the head is its body, or waits."""
+        while data:
+            end = self._end_of_head(data)
+            if not end:
+                self._head_bytes += len(data)
+                self._end_so_far = (self._end_so_far + data)[1 - len(END_OF_HEAD) :]
+                super().data_received(data)
+                return
+            self._head_bytes += end
+            self._end_so_far = b""
             super().data_received(data[:end])
-            if self._messages:
-                message, payload = self._messages[-1]
-                if isinstance(message, RawRequestMessage) and message.chunked:
-                    ChunkedBody.of(payload)
-                elif isinstance(message, RawRequestMessage) and message.upgrade:
-                    self._upgraded = True
             data = data[end:]
-        super().data_received(data)
+            if self._messages:
+                self._begin_body(data)
+                return
+
+    def _end_of_head(self, data: bytes) -> int:
+        """Say how many of these bytes belong to the head that has begun, 0 when its end is not among them."""
+        before = self._end_so_far
+        if before:
+            found = (before + data).find(END_OF_HEAD)
+        else:
+            # Empty lines before a request are nothing (RFC 9112 section 2.2), be it two of them.
+            empty = len(data) - len(data.lstrip(LINE_ENDS)) if data[0] in LINE_ENDS else 0
+            found = data.find(END_OF_HEAD, empty)
+        return 0 if found < 0 else found + len(END_OF_HEAD) - len(before)
+
+    def _begin_body(self, data: bytes) -> None:
+        message: Any
+        message, payload = self._messages[-1]
+        if not isinstance(message, RawRequestMessage):
+            return  # where the next request would begin, nobody can tell
+        self._reading = payload
+        self._body_left_bytes = 0
+        if payload is EMPTY_PAYLOAD:
+            if message.upgrade:
+                # What follows is kept for a tunnel, whichever protocol is offered: aiohttp does so for WebSocket alone.
+                self._upgraded = True
+        elif message.chunked:
+            ChunkedBody.of(payload)
+        else:
+            self._body_left_bytes = length_of(message.headers.get("Content-Length", "0"))
+        if data:
+            self._go_on(data)
+
+    def _go_on(self, data: bytes) -> None:
+        """Give the request that was parsed last what is its own of these bytes, and keep what is behind it."""
+        left_bytes = self._body_left_bytes
+        if self._upgraded or not (left_bytes or self._reading.is_eof()):
+            super().data_received(data)  # of a body in chunks the parser alone knows the end
+            return
+        if left_bytes:
+            self._body_left_bytes = max(0, left_bytes - len(data))
+            super().data_received(data[:left_bytes])
+            data = data[left_bytes:]
+        if data:
+            self._keep(data)
+
+    # -- what comes ahead ----------------------------------------------------------------------------------------------
+
+    def _keep(self, data: bytes) -> None:
+        """Keep what comes ahead of its turn, and read no more once it is much, or would be many requests."""
+        self._ahead += data
+        is_much = len(self._ahead) >= READ_BYTES or self._ahead.count(END_OF_HEAD) >= self._max_pipelined
+        if is_much and not self._buffer_paused:
+            self._pause_reading_for_buffer()
+
+    def _take_ahead(self) -> bytes:
+        """Give what was kept, whose turn has come, and read on."""
+        data, self._ahead = self._ahead, b""
+        if self._buffer_paused:
+            self._resume_reading_for_buffer()
+        return data
+
+    # -- the ends of bodies --------------------------------------------------------------------------------------------
 
     def _note_fault(self, message: Any) -> None:
         """Keep only what is wrong: the parser's error holds what was read, twice, in a ring through its traceback."""
@@ -76,20 +145,6 @@ class ParsingConnection(EndingConnection):
             self._messages[-1] = (fault_of(message), EMPTY_PAYLOAD)  # type: ignore[assignment]
             message.exc.__traceback__ = None
         self.pause_reading()  # what comes next would be refused too, and wait as well
-
-    def _note_part_of_head(self, data: bytes) -> None:
-        self._end_so_far = (self._end_so_far + data)[1 - len(END_OF_HEAD) :]
-
-    def _note_offer(self, data: bytes) -> None:
-        """Have what comes behind an offer to switch protocols kept for a tunnel, of whichever protocol it is.
-
-        aiohttp does so for WebSocket alone; of any other it throws away what came in one read with the head's end. An
-        offer that came behind something else, be it an empty line, is taken for one that had more behind it.
-        """
-        if not self._upgraded:
-            self._upgraded = True
-            read = self._end_so_far + data
-            self.has_lost = read.find(END_OF_HEAD) + len(END_OF_HEAD) != len(read)
 
     def _is_over(self, message: Any, payload: StreamReader) -> bool:
         """Say whether what comes after a request with a body can be another one: it is over, and nothing is left."""
@@ -123,3 +178,10 @@ class ParsingConnection(EndingConnection):
         if len(self._messages) == waiting and not self._upgraded:
             self._whole = body
             self._parser = self._new_parser()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        # What was read is large, and in a ring with this: it would stay until the collector of rings comes to it.
+        self._messages.clear()
+        self._ahead = b""
+        self._reading = EMPTY_PAYLOAD

@@ -120,9 +120,6 @@ class EdgeService:
         """Pass the target's 101 on, then bytes both ways until one side ends."""
         upstream = response.upgraded
         assert isinstance(upstream, UpstreamConnection)
-        if connection.has_lost:
-            response.abort()
-            raise EdgeError("bad_request", "bytes in another protocol came with the head", must_close=True)
         tunnel = Tunnel(connection, upstream, self._tunnel_idle_timeout_s)
         try:
             exchange.switch_protocols(response, added)

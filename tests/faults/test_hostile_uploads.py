@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from edge.parsing import SHORT_READ_BYTES
 from edge.reads import READ_BYTES
 from tests.fakes.edges import RunningEdge
 from tests.fakes.raw_talk import LAST, answers_in, get, post, talk_to
@@ -40,7 +39,7 @@ async def test_a_chunk_that_is_none_is_told_at_once_though_it_comes_by_itself(
     assert not recorder.requests
 
 
-@pytest.mark.parametrize("before", [100, SHORT_READ_BYTES, READ_BYTES, 2 * READ_BYTES])
+@pytest.mark.parametrize("before", [100, 4096, READ_BYTES, 2 * READ_BYTES])
 @pytest.mark.parametrize(("broken", "status", "code"), BROKEN.values(), ids=BROKEN)
 async def test_a_chunk_that_is_none_is_told_at_once_however_much_comes_at_once_before_it(
     edge: RunningEdge, recorder: Recorder, broken: bytes, status: int, code: str, before: int

@@ -131,13 +131,12 @@ async def test_so_many_requests_are_read_ahead_and_all_of_them_answered_in_order
         for at in range(200):
             client.writer.write(b"GET /echo?%d HTTP/1.1\r\nHost: shop.test\r\n\r\n" % at)
         [connection] = await connections(edge)
-        most, seen, received = 0, 0, b""
+        seen, received = 0, b""
         while seen < 200:
             received += await asyncio.wait_for(client.reader.read(65536), 5)
-            most = max(most, len(connection._messages))
+            assert len(connection._messages) <= 1
             while f'/echo?{seen}"'.encode() in received:
                 seen += 1
-        assert 0 < most <= 4
         assert met(edge, "pipeline") > 0
 
 
