@@ -19,9 +19,9 @@ from edge.exchange import Exchange
 from edge.framing import MAX_LENGTH_BYTES
 from edge.message import ProxyRequest
 from edge.paths import normalise_path, split_target
+from store.model.fields import METHODS
 from store.model.hosts import normalise_host
 
-_REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})
 _HTTP_VERSIONS = frozenset({(1, 0), (1, 1)})
 _HTTP_10 = (1, 0)
 MAX_FIELD_BYTES = 8190  # of a field's name and value together
@@ -41,7 +41,7 @@ def read_target(exchange: Exchange) -> Target:
         raise exchange.parse_error
     if exchange.version not in _HTTP_VERSIONS:
         raise EdgeError("version_not_supported")
-    if exchange.method in _REFUSED_METHODS:
+    if exchange.method not in METHODS:  # TRACE, CONNECT, and those of RTSP, which the parser takes too
         raise EdgeError("method_not_implemented")
     if exchange.body_exists or "Transfer-Encoding" in exchange.headers:
         _check_body(exchange)

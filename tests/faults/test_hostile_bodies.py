@@ -113,7 +113,10 @@ CHUNKS: dict[str, tuple[bytes, Verdict]] = {
     "a bare LF at the end": (chunks(b"1\r\nx\r\n0\r\n\n"), BAD),
     "NUL in a trailer": (chunks(b"1\r\nx\r\n0\r\nX: a\0\r\n\r\n"), BAD),
     "a length in a trailer": (chunks(b"1\r\nx\r\n0\r\nContent-Length: 5\r\n\r\n"), BAD),
-    "Host in a trailer": (chunks(b"1\r\nx\r\n0\r\nHost: evil.test\r\n\r\n"), BAD),
+    "Host in a trailer": (
+        chunks(b"1\r\nx\r\n0\r\nHost: evil.test\r\n\r\n"),
+        Forwarded(chunks(b"1\r\nx\r\n0\r\n\r\n"), goes_on=False),
+    ),
 }
 
 
