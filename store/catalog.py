@@ -42,6 +42,7 @@ from store.errors import (
     StoreRefused,
 )
 from store.head import Head, read_head
+from store.model import PLANS
 from store.scripts import Argument, Ask, ask_script, script
 from store.secrets import ApiKeyRecord, TokenRecord
 
@@ -151,9 +152,12 @@ class Catalog:
         return read_changes(await self._client.run(script("changes"), names, [revision, max(1, limit), PAGE_BYTES]))
 
     async def digests(self, cursor: str | None = None, limit: int = 100) -> Digests:
-        """Return what a page of documents come to, by name; it may hold fewer than `limit` when they are large."""
+        """Return what a page of documents come to, by name; it may hold fewer than `limit` when they are large.
+
+        The first page has the plans as well, before its tenants, if ever there were any.
+        """
         names = [keys.epoch(), keys.documents(), keys.names(), keys.changes()]
-        args: list[Argument] = [cursor or "", max(1, limit), DIGESTED_BYTES]
+        args: list[Argument] = [cursor or "", max(1, limit), DIGESTED_BYTES, PLANS]
         return read_digests(await self._client.run(script("digests"), names, args))
 
     async def past(self, tenant: str) -> Past:

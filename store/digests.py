@@ -19,7 +19,7 @@ GONE = b""
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A tenant's document as the store has it; `revision` is that of the tenant's last change of any kind."""
+    """A tenant's document, or PLANS', as the store has it; `revision` is that of its last change of any kind."""
 
     tenant: str
     revision: int
@@ -28,7 +28,7 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """A page of them, in the order of the names; `cursor` fetches the next page, None ends."""
+    """A page of them, the plans and then tenants in the order of their names; `cursor` fetches the next, None ends."""
 
     epoch: str
     items: tuple[Digest, ...]

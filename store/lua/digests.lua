@@ -1,8 +1,9 @@
--- digests: one page of tenants in the order of their names, with what their documents come to.
+-- digests: one page of tenants in the order of their names, with what their documents come to; before the first one, the
+-- plans, if ever there were any.
 --
 -- KEYS  1 epoch   2 docs   3 names   4 changes
 -- ARGV  1 name after which to begin ('' = from the start)   2 most tenants to return
---       3 most document bytes to digest (one is always digested)
+--       3 most document bytes to digest (one tenant's are always digested)   4 what stands for a name where plans are kept
 -- Returns  {epoch or '', 1 if this is all else 0, tenant, revision of its last change, SHA-1 in hex or '', ...}
 --          '' is for a document that is gone
 -- Atomic so that a digest and the revision of the change it is measured against are of one moment. Reads only.
@@ -13,6 +14,17 @@ local limit, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local names = redis.call('ZRANGEBYLEX', KEYS[3], from, '+', 'LIMIT', 0, limit + 1)
 local reply, bytes = {epoch, 1}, 0
+
+local function digest(name, revision, document)
+  bytes = bytes + (document and #document or 0)
+  reply[#reply + 1] = name
+  reply[#reply + 1] = revision
+  reply[#reply + 1] = document and redis.sha1hex(document) or ''
+end
+
+local planned = from == '-' and redis.call('ZSCORE', KEYS[4], ARGV[4])
+if planned then digest(ARGV[4], planned, redis.call('HGET', KEYS[2], ARGV[4])) end
+
 for i, name in ipairs(names) do
   local document = redis.call('HGET', KEYS[2], name)
   local size = document and #document or 0
@@ -20,9 +32,6 @@ for i, name in ipairs(names) do
     reply[2] = 0
     break
   end
-  bytes = bytes + size
-  reply[#reply + 1] = name
-  reply[#reply + 1] = redis.call('ZSCORE', KEYS[4], name) or '0'
-  reply[#reply + 1] = document and redis.sha1hex(document) or ''
+  digest(name, redis.call('ZSCORE', KEYS[4], name) or '0', document)
 end
 return reply

@@ -9,9 +9,11 @@ import pytest_asyncio
 import redis.asyncio
 
 from store import keys
-from store.catalog import Catalog
+from store.catalog import Catalog, Change
 from store.client import connect
+from store.codec import TenantRecord
 from store.digests import GONE, digest_of
+from store.model import PLANS
 from tests.fakes.tenants import put
 
 
@@ -63,6 +65,43 @@ async def test_a_document_that_is_gone_has_no_digest_and_an_empty_store_no_page(
         await raw.hdel(keys.documents(), "acme")
     [item] = (await catalog.digests()).items
     assert item.value == GONE
+
+
+async def test_the_first_page_has_the_plans_besides_its_tenants_and_the_others_have_not(catalog: Catalog) -> None:
+    for number in range(3):
+        await catalog.commit(put(f"{number}"), 0)
+    assert PLANS not in {item.tenant for item in (await catalog.digests()).items}
+    revision = (await catalog.commit(Change(PLANS, TenantRecord({"plans": {}})), 0)).revision
+    first = await catalog.digests(None, 2)
+    second = await catalog.digests(first.cursor, 2)
+    assert [item.tenant for item in first.items] == [PLANS, "0", "1"]
+    assert [item.tenant for item in second.items] == ["2"]
+    assert (first.cursor, second.cursor) == ("1", None)
+    stored = await catalog.get(PLANS)
+    assert stored is not None
+    assert (first.items[0].revision, first.items[0].value) == (revision, digest_of(revision, stored.payload))
+
+
+async def test_plans_without_a_tenant_are_all_there_is(catalog: Catalog) -> None:
+    await catalog.commit(Change(PLANS, TenantRecord({"plans": {}})), 0)
+    page = await catalog.digests()
+    assert ([item.tenant for item in page.items], page.cursor) == ([PLANS], None)
+
+
+async def test_large_plans_leave_less_to_the_first_page_and_never_nothing(catalog: Catalog) -> None:
+    for tenant in ("a", "b"):
+        await catalog.commit(put(tenant, name="x" * 200_000), 0)
+    await catalog.commit(Change(PLANS, TenantRecord({"plans": {"x" * 200_000: {}}})), 0)
+    first = await catalog.digests()
+    assert ([item.tenant for item in first.items], first.cursor) == ([PLANS, "a"], "a")
+    assert [item.tenant for item in (await catalog.digests(first.cursor)).items] == ["b"]
+
+
+async def test_plans_that_are_gone_have_no_digest(catalog: Catalog) -> None:
+    await catalog.commit(Change(PLANS, TenantRecord({"plans": {}})), 0)
+    revision = (await catalog.commit(Change(PLANS, None), None)).revision
+    [item] = (await catalog.digests()).items
+    assert (item.tenant, item.revision, item.value) == (PLANS, revision, GONE)
 
 
 async def test_the_past_is_the_hosts_of_now_and_the_documents_of_before_without_damaged_ones(
