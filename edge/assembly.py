@@ -122,7 +122,7 @@ class Worker:
                     "reason": each.reason,
                     "serving": each.serving,
                 }
-                for each in islice(self.tenancy.refused.values(), MAX_REFUSED_SHOWN)
+                for each in islice(self.tenancy.refusals(), MAX_REFUSED_SHOWN)
             ],
         }
 

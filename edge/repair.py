@@ -2,7 +2,8 @@
 
 Both are looked for at leisure, a page of tenants a second: the store says what its documents come to, and only one
 that differs from ours is fetched. A tenant whose record cannot be used, and of which this worker has no good one from
-before (it has just been started), is served from its history.
+before (it has just been started), is served from its history. The plans are compared with the first page, and recovered
+before any tenant, which is compiled with them; whoever calls owes the tenancy's `put_back` then.
 """
 
 from __future__ import annotations

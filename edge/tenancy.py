@@ -9,19 +9,20 @@ concerns everybody, and is to hold up nobody: tenants are compiled with them whe
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 
 from edge.compiler import CompiledTenant
 from edge.domains import Table
 from edge.errors import EdgeError
+from edge.held_plans import HeldPlans
 from edge.lazy import Held, LazyTenant, Record, Served
 from edge.router import DynamicRouter
-from store.changes import Item
+from store.changes import Item, Stored
 from store.codec import Envelope, open_envelope
 from store.digests import GONE, Past, digest_of
 from store.errors import StoreError
-from store.model import PLANS, Plans, parse_plans
+from store.model import PLANS, Plans
 from store.reports import Refusal
 
 log = logging.getLogger("portico.edge")
@@ -55,7 +56,7 @@ class Tenancy:
         self._digests: dict[str, bytes] = {}  # of what was looked at last, taken over or not
         self._wanting: set[str] = set()
         self.refused: dict[str, Refusal] = {}
-        self._swap_plans = swap_plans
+        self._plans = HeldPlans(swap_plans)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -91,15 +92,20 @@ class Tenancy:
 
     def _take_plans(self, item: Item) -> None:
         """Have tenants compiled with these plans from now on; plans that cannot be used are refused as a whole."""
+        digest = GONE if item.payload is None else digest_of(item.doc_revision, item.payload)
+        if item.payload is not None and self._digests.get(PLANS) == digest:
+            return  # compared with another store, and the same
+        self._digests[PLANS] = digest
         try:
-            raw = {"plans": {}} if item.payload is None else open_envelope(item.payload, PLANS).record().document
-            is_changed = self._swap_plans(parse_plans(raw))
+            self._swap_plans(item.doc_revision, item.payload)
         except Exception as error:
-            log.error("plans of revision %d are refused: %s", item.revision, error)
-            self.refused[PLANS] = Refusal(PLANS, item.revision, str(error)[:MAX_REASON_CHARS])
+            self._refuse(PLANS, item.revision, error)
             return
-        self.refused.pop(PLANS, None)
-        if is_changed:
+        self._clear(PLANS)
+
+    def _swap_plans(self, revision: int, payload: bytes | None) -> None:
+        """Note who has to be compiled anew; raises what is wrong with the plans."""
+        if self._plans.take(revision, payload):
             known = dict.fromkeys((*self._held, *self._unusable))
             self._outdated = [tenant for tenant in known if not self._is_untried(tenant)]
 
@@ -157,8 +163,12 @@ class Tenancy:
         self.refused.pop(tenant, None)
 
     def held(self) -> set[str]:
-        """Name the tenants that something is held of."""
-        return set(self._held)
+        """Name the tenants that something is held of, and the plans when there are any in effect."""
+        return {*self._held, PLANS} if self._plans.revision else set(self._held)
+
+    def refusals(self) -> list[Refusal]:
+        """Tell what is refused, the plans first: whoever is shown but some of it needs those most."""
+        return sorted(self.refused.values(), key=lambda refusal: refusal.tenant != PLANS)
 
     def digest(self, tenant: str) -> bytes | None:
         """Tell what the tenant's document came to that was looked at last, None when there was none."""
@@ -169,35 +179,42 @@ class Tenancy:
         self._digests[tenant] = digest
 
     def miss(self, tenant: str, revision: int) -> None:
-        """Refuse a document that is gone although no change deleted it; what was served of it stays."""
+        """Refuse a document, or plans, gone although no change deleted them; what was served of them stays."""
         self._digests[tenant] = GONE
         self._unusable.pop(tenant, None)
         self._refuse(tenant, revision, StoreError("the document is gone from the store, and no change deleted it"))
 
     def wanting(self) -> tuple[str, ...]:
-        """Name the tenants whose record is refused and of which nothing good is held; each once."""
-        return tuple(self._wanting)
+        """Name those whose record is refused and of which nothing good is held; each once, the plans before tenants."""
+        return tuple(sorted(self._wanting, key=lambda tenant: tenant != PLANS))
 
     def give_up(self, tenant: str) -> None:
-        """Leave a tenant without entries until it changes."""
+        """Leave a tenant without entries, or all without plans, until that changes."""
         self._wanting.discard(tenant)
 
     def recover(self, tenant: str, past: Past) -> None:
-        """Serve the newest of its kept documents that can be used, on those of its hosts that are still its own."""
+        """Serve the newest of its kept documents that can be used; of the plans, have that in effect."""
         if tenant not in self._wanting:
             return  # it changed while its past was being fetched
         self._wanting.discard(tenant)
         for stored in past.kept:
             try:
-                envelope = stored.envelope()
-                hosts = tuple(host for host in envelope.hosts if host in past.claims)
-                self._hold(tenant, Record(stored.revision, replace(envelope, hosts=hosts)))
+                self._take_kept(stored, past.claims)
             except Exception as error:  # as good as none; the one before it may be better
-                log.warning("tenant %s: revision %d in its history is no use: %s", tenant, stored.revision, error)
+                log.warning("%s: revision %d in its history is no use: %s", _called(tenant), stored.revision, error)
                 continue
             self.refused[tenant] = replace(self.refused[tenant], serving=stored.revision)
-            log.error("tenant %s is served at revision %d, from its history", tenant, stored.revision)
+            log.error("%s is served at revision %d, from its history", _called(tenant), stored.revision)
             return
+
+    def _take_kept(self, stored: Stored, claims: Set[str]) -> None:
+        """Hold a document of the history, on those of its hosts that are still the tenant's own."""
+        if stored.tenant == PLANS:
+            self._swap_plans(stored.revision, stored.payload)
+            return
+        envelope = stored.envelope()
+        hosts = tuple(host for host in envelope.hosts if host in claims)
+        self._hold(stored.tenant, Record(stored.revision, replace(envelope, hosts=hosts)))
 
     def close(self) -> None:
         """Give everything back; the router stays as it is, for requests that are still under way."""
@@ -275,7 +292,7 @@ class Tenancy:
 
     def _refuse(self, tenant: str, revision: int, error: Exception) -> None:
         if not isinstance(error, StoreError):
-            log.error("compiling tenant %s failed", tenant, exc_info=error)
+            log.error("compiling %s failed", _called(tenant), exc_info=error)
         reason = str(error) or type(error).__name__
         self._note(Refusal(tenant, revision, reason[:MAX_REASON_CHARS]))
 
@@ -285,11 +302,17 @@ class Tenancy:
         told = refusal.revision, refusal.reason
         if serving:
             self._wanting.discard(tenant)
-            log.error("tenant %s stays at revision %d, as %d is refused: %s", tenant, serving, *told)
+            log.error("%s stays at revision %d, as %d is refused: %s", _called(tenant), serving, *told)
         else:
             self._wanting.add(tenant)
-            log.error("tenant %s has nothing to serve, as revision %d is refused: %s", tenant, *told)
+            log.error("%s has nothing to serve, as revision %d is refused: %s", _called(tenant), *told)
 
     def _serving(self, tenant: str) -> int:
+        if tenant == PLANS:
+            return self._plans.revision
         held = self._held.get(tenant)
         return held.revision if held is not None and held.is_good else 0
+
+
+def _called(tenant: str) -> str:
+    return "the document of the plans" if tenant == PLANS else f"tenant {tenant}"

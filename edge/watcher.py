@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from time import time
 
@@ -96,9 +97,10 @@ class Watcher:
         """Catch up, or note why not; the next wake-up tries again."""
         try:
             await self.catch_up()
-            if self.alarm is None and await self._repair.compare(self.position.epoch, self.position.revision):
-                await self._repair.recover()
-                self._news.set()
+            if self.alarm is None and await self._mend(
+                self._repair.compare(self.position.epoch, self.position.revision)
+            ):
+                await self._mend(self._repair.recover())
         except StoreError as error:
             self._note(store_error=str(error))
         except Exception as error:  # a worker that stopped following would serve yesterday's routes and say nothing
@@ -124,14 +126,24 @@ class Watcher:
                 return
             await self._apply(changes)
             is_complete = changes.complete
-        if await self._repair.recover():
-            self._news.set()
+        await self._mend(self._repair.recover())
         self.caught_up.set()
+
+    async def _mend(self, mending: Awaitable[bool]) -> bool:
+        """Do what `repair` does, to its end, also when it breaks off: plans may be among what it has taken over."""
+        try:
+            is_mended = await mending
+        finally:
+            await self._put_back()
+        if is_mended:
+            self._news.set()
+        return is_mended
 
     async def _read_all(self, head: Changes) -> None:
         """Compare everything with a store that was another for a while: what it did then has no revisions after ours.
 
-        A tenant that it has no more goes on being served, and is refused: an operator decides, by a restart.
+        A tenant that it has no more goes on being served, plans stay in effect, and both are refused: an operator
+        decides, by a restart.
         """
         known: set[str] = set()
         since, is_complete = 0, False
@@ -171,6 +183,10 @@ class Watcher:
         The next change is applied after it, by this task: only requests come in between.
         """
         self._tenancy.apply(item, is_lazy=is_lazy, known_to=known_to)
+        await self._put_back()
+
+    async def _put_back(self) -> None:
+        """Leave no tenant with plans that are no more."""
         while self._tenancy.has_outdated:
             self._tenancy.put_back(ITEMS_AT_ONCE)
             await asyncio.sleep(0)  # requests go first
@@ -203,7 +219,7 @@ class Watcher:
             self._report,
             epoch=self.position.epoch,
             revision=self.position.revision,
-            refused=tuple(self._tenancy.refused.values()),
+            refused=tuple(self._tenancy.refusals()),
             last_error=self.alarm or self.store_error,
             is_following=self.alarm is None,
         )

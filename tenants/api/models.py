@@ -41,13 +41,13 @@ class Page(Given, Generic[Item]):
 
 
 class TenantRefusal(Given):
-    """A tenant's revision that a worker could not serve."""
+    """A tenant's revision that a worker could not serve; `@plans` stands for the plans."""
 
     tenant: str
     revision: int
     reason: str
     serving: int | None = Field(
-        description="The revision that is served instead; null: none, the tenant is not served."
+        description="The revision that is served instead; null: none, the tenant is not served, or limited by no plan."
     )
 
 

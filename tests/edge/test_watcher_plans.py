@@ -19,8 +19,11 @@ MANY = 300
 
 async def put_plans(found: Following, *names: str) -> int:
     """Commit plans of these names; returns the revision."""
-    record = TenantRecord({"plans": {name: {"limits": {"all": {"rate": "1/h", "by": "tenant"}}} for name in names}})
-    return (await found.catalog.commit(Change(PLANS, record), None)).revision
+    return (await found.catalog.commit(Change(PLANS, record_of(*names)), None)).revision
+
+
+def record_of(*names: str) -> TenantRecord:
+    return TenantRecord({"plans": {name: {"limits": {"all": {"rate": "1/h", "by": "tenant"}}} for name in names}})
 
 
 async def call_many(found: Following) -> list[str]:

@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from store import keys
 from store.catalog import Change
+from store.client import connect
 from store.codec import TenantRecord
 from store.model import PLANS
 from tests.fakes.dev import shell
 from tests.fakes.edges import RunningEdge, running_edge
 from tests.fakes.origins import CLOSE, READ_HEAD, Send, Wait, refusing_port, running_evil_origin, running_origin
 from tests.fakes.source import ROOT
+from tests.fakes.waiting import until
 from tests.tenants.plane import OPERATOR, running_plane
 
 
@@ -152,6 +155,31 @@ async def test_plans_that_cannot_be_used_change_nothing_and_are_told(redis_url: 
         await put_plans(edge, default={})
         assert await statuses(edge, 1) == [200]
         assert not edge.worker.tenancy.refused
+
+
+async def test_unreadable_plans_limit_at_a_running_worker_as_before_and_at_a_new_one_as_their_history_says(
+    redis_url: str,
+) -> None:
+    async with running_edge(redis_url) as edge, running_origin() as origin, connect(redis_url, "control") as raw:
+        await put_plans(edge, default=hourly(3), gold=hourly(2))
+        await edge.put(document(origin.url))
+        await edge.put(document(origin.url, "globex", plan="gold"))
+        assert await statuses(edge, 1) == [200]
+        await raw.ask("HSET", keys.documents(), PLANS, b"garbage" * 5)
+        await until(lambda: PLANS in edge.worker.tenancy.refused)
+        assert await statuses(edge, 1) == [200]
+        async with running_edge(redis_url, node="new") as new, running_plane(redis_url) as plane:
+            assert await statuses(new, 2) == [200, 429]
+            assert await statuses(new, 3, "globex") == [200, 200, 429]
+            for each in (edge, new):
+                [said] = each.worker.config()["refused"]
+                assert (said["tenant"], said["revision"], said["serving"]) == (PLANS, 1, 1)
+            told: dict[str, int] = {}
+            async with asyncio.timeout(5.0):
+                while len(told) < 2:
+                    nodes = (await plane.ask("GET", "/v1/nodes")).body
+                    told = {one["node"]: no["serving"] for one in nodes["workers"] for no in one["refused"]}
+            assert told == {"test": 1, "new": 1}
 
 
 async def test_plans_are_no_tenant(redis_url: str) -> None:
