@@ -1,9 +1,10 @@
 """Limits counted by this process alone, while Redis is lost: each its share of them, by the same algorithms.
 
 A share begins with its part of what was left when Redis was last heard of, and what was spent of it is owed to Redis
-when that is back. Of callers this worker has not heard of it knows nothing, and gives them its part of a limit at rest.
-For the others an outage makes no limit wider, but that a share is one request at least: a limit that has less than one
-for each worker admits up to one for each of them.
+when that is back. Of callers this worker has not heard of it knows nothing, and gives them its part of a limit at rest;
+nor does it know what others took since it last heard of one. So an outage can make a limit wider, by each worker's part
+of the whole limit at most, and not at all where each worker knows what was taken; but that a share is one request at
+least: a limit that has less than one for each worker admits up to one for each of them.
 """
 
 from __future__ import annotations
