@@ -143,6 +143,7 @@ class Exchange:
         """Send the head of a target's 101; the connection is a tunnel from here on."""
         self.is_keep_alive = False
         headers = response.headers
+        headers.popall("Content-Length", None)  # RFC 9110 section 8.6: none with a 1xx
         headers.update(((REQUEST_ID, self.request_id), *added, ("Connection", "Upgrade")))
         head = serialize_head("HTTP/1.1 101 Switching Protocols", headers)
         self.status = response.status

@@ -12,13 +12,13 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
-from multidict import CIMultiDict
 
 from edge.errors import EdgeError
 from edge.exchange import Exchange
 from edge.framing import MAX_LENGTH_BYTES
-from edge.message import ProxyRequest
+from edge.headers import BLANKS
 from edge.paths import normalise_path, split_target
+from edge.upgrades import offered_protocols
 from store.model.fields import METHODS
 from store.model.hosts import normalise_host
 
@@ -61,24 +61,24 @@ def _check_body(exchange: Exchange) -> None:
     if codings:
         if exchange.version == _HTTP_10:
             raise EdgeError("bad_request", "a transfer coding in HTTP/1.0", must_close=True)
-        if len(codings) > 1 or codings[0].strip().lower() != "chunked":
+        if len(codings) > 1 or codings[0].strip(BLANKS).lower() != "chunked":
             raise EdgeError("bad_request", "a transfer coding other than chunked", must_close=True)
     length = exchange.content_length or 0
     if length > MAX_LENGTH_BYTES:
         raise EdgeError("bad_request", "a length beyond 63 bits", must_close=True)
-    if "Upgrade" in exchange.headers and (codings or length) and _asks_upgrade(exchange):
+    if "Upgrade" in exchange.headers and (codings or length) and _offers_a_switch(exchange):
         raise EdgeError("bad_request", "an upgrade with a body", must_close=True)
 
 
-def _asks_upgrade(exchange: Exchange) -> bool:
-    """Say whether an upgrade would be asked of the target: an offer that nobody takes up may come with a body."""
-    return ProxyRequest(exchange, "", "", CIMultiDict()).is_upgrade
+def _offers_a_switch(exchange: Exchange) -> bool:
+    """Say whether a protocol is offered that anybody may switch to, by whatever method; h2c may come with a body."""
+    return any(offered_protocols(exchange.headers, exchange.version))
 
 
 def _check_expectations(exchange: Exchange) -> None:
     """Refuse what nobody here can meet (RFC 9110 section 10.1.1); the client may be waiting for it before its body."""
     expected = exchange.headers.getall("Expect")
-    if len(expected) > 1 or expected[0].strip().lower() != "100-continue":
+    if len(expected) > 1 or expected[0].strip(BLANKS).lower() != "100-continue":
         raise EdgeError("expectation_failed", must_close=True)
 
 

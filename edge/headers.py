@@ -11,7 +11,7 @@ import functools
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -81,11 +81,13 @@ _NOISE_BYTES = 24  # of one request: 16 for its trace, 8 for its span
 _NOISE_AHEAD = 128
 _NOISE: list[str] = []
 
+BLANKS = " \t"
+"""All that may stand around a value (RFC 9110 section 5.6.3); what else `str.strip` takes off is none to a parser."""
 MAX_HOPS = 32
 _UNKNOWN = "unknown"
 PLAIN_OPTIONS = frozenset({"keep-alive", "Keep-Alive", "close"})
 """The values of `Connection` that name no field, as they are mostly spelt."""
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
 _TRACEPARENT_FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -166,7 +168,7 @@ def anonymous_origin_of(received: Received, trusted: TrustedProxies = TRUST_NOBO
         client = peer or _UNKNOWN
         return Origin(client, (client,), scheme, host, "", "", "")
     chain = _chain(headers, peer, trusted)
-    proto = headers.get(_FORWARDED_PROTO, "").strip().lower()
+    proto = headers.get(_FORWARDED_PROTO, "").strip(BLANKS).lower()
     request_id = headers.get(REQUEST_ID, "")
     traceparent = headers.get(TRACEPARENT, "")
     is_traced = _TRACEPARENT_FORM.fullmatch(traceparent) is not None
@@ -174,7 +176,7 @@ def anonymous_origin_of(received: Received, trusted: TrustedProxies = TRUST_NOBO
         client=chain[0],
         chain=chain,
         scheme=proto if proto in ("http", "https") else scheme,
-        host=headers.get(_FORWARDED_HOST, "").strip() or host,
+        host=headers.get(_FORWARDED_HOST, "").strip(BLANKS) or host,
         request_id=request_id if _REQUEST_ID_FORM.fullmatch(request_id) else "",
         traceparent=traceparent if is_traced else "",
         tracestate=", ".join(headers.getall(_TRACESTATE, ())) if is_traced else "",
@@ -186,7 +188,7 @@ def _chain(headers: MultiMapping[str], peer: str, trusted: TrustedProxies) -> tu
     claimed = ",".join(headers.getall(_FORWARDED_FOR, ())).split(",")[-MAX_HOPS:]
     chain = [peer]
     while claimed and trusted.trusts(chain[0]):
-        address = _address(_without_port(claimed.pop().strip()))
+        address = _address(_without_port(claimed.pop().strip(BLANKS)))
         if address is None:
             break
         chain.insert(0, str(address))
@@ -292,8 +294,13 @@ def strip_answer_headers(headers: MultiMapping[str]) -> CIMultiDict[str]:
 
 def connection_options(headers: MultiMapping[str]) -> set[str]:
     """List the fields that `Connection` takes out of the message, lower case; end-to-end fields cannot be taken out."""
-    named = ",".join(headers.getall(_CONNECTION, ())).lower().split(",")
-    return {name.strip() for name in named} - _END_TO_END
+    return {name.lower() for name in members_of(headers, _CONNECTION)} - _END_TO_END
+
+
+def members_of(headers: MultiMapping[str], name: str) -> Iterator[str]:
+    """Give the members of a field that is a list (RFC 9110 section 5.6.1), as they are spelt."""
+    values = headers.getall(name, ())
+    return (member for value in values for each in value.split(",") if (member := each.strip(BLANKS)))
 
 
 def is_ours(key: str) -> bool:
@@ -306,7 +313,7 @@ def is_ours(key: str) -> bool:
 def forwarded_value(origin: Origin) -> str:
     """Write the `Forwarded` field (RFC 7239): an element for each hop, the last with what was asked for."""
     elements = [f"for={_node(address)}" for address in origin.chain]
-    host = origin.host if _TOKEN.fullmatch(origin.host) else _quoted(origin.host)
+    host = origin.host if TOKEN.fullmatch(origin.host) else _quoted(origin.host)
     return f"{', '.join(elements)};host={host};proto={origin.scheme}"
 
 

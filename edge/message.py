@@ -7,8 +7,7 @@ first asked for. Bodies are streams unless somebody sets `content`. Framing is t
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
@@ -20,11 +19,10 @@ from edge.errors import EdgeError
 from edge.fields import UnreadFields
 from edge.headers import RawFields, strip_answer_headers
 from edge.names import FieldNames
+from edge.upgrades import may_switch_by, offered_protocols
 
 DEFAULT_MAX_CONTENT_BYTES = 1024 * 1024
 _NEVER_ENCODED = -1
-_HTTP_11 = (1, 1)
-_HTTP_ITSELF = re.compile(r"h2c?|(http|tls)(/.*)?")
 
 Params = Mapping[str, str] | Iterable[tuple[str, str]]
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -32,12 +30,6 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 def _version(params: MultiDict[str]) -> int:
     return getversion(params)  # type: ignore[arg-type]  # declared for values of type object only
-
-
-def _listed(headers: CIMultiDictProxy[str], name: str) -> Iterator[str]:
-    """Give the members of a field that is a list (RFC 9110 section 5.6.1), in lower case."""
-    members = ",".join(headers.getall(name, ())).lower().split(",")
-    return (member.strip() for member in members if member.strip())
 
 
 class BodyReader(Protocol):
@@ -226,17 +218,16 @@ class ProxyRequest:
 
     @property
     def upgrade(self) -> str | None:
-        """The protocol that the client asks to switch to, else None (RFC 9110 section 7.8; HTTP/1.0 cannot).
+        """The protocol that the client asks to switch to, else None.
 
-        Of several the first that may be switched to. Another version of HTTP may not: its requests would pass by the
-        edge unseen. The offer is ignored, as a server may, and the request served as what it is.
+        Of several the first that may be switched to (`upgrades.py`). Any other offer is ignored, as a server may, and
+        the request served as what it is.
         """
-        headers = self.in_req.headers
-        if "Upgrade" not in headers or self.in_req.version < _HTTP_11:
+        request = self.in_req
+        if "Upgrade" not in request.headers:
             return None
-        if "upgrade" not in _listed(headers, "Connection"):
-            return None
-        return next((each for each in _listed(headers, "Upgrade") if not _HTTP_ITSELF.fullmatch(each)), None)
+        offered = offered_protocols(request.headers, request.version)
+        return next((each for each in offered if may_switch_by(request.method, each)), None)
 
     @property
     def is_upgrade(self) -> bool:

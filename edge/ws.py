@@ -14,6 +14,7 @@ from aiohttp import ClientError, ClientWebSocketResponse, ClientWSTimeout, WSClo
 
 from edge.context import ProxyContext
 from edge.errors import EdgeError
+from edge.headers import BLANKS, members_of
 from edge.rewrite import Rewrite
 from edge.session import upstream_error
 from edge.web_face import ClientWatch, context_for, http_exception, mark_as_coroutine_function
@@ -101,7 +102,7 @@ class WsProxyHandler:
     async def _connect(self, ctx: ProxyContext) -> ClientWebSocketResponse:
         """Shake hands with the target, offering the client's subprotocols; EdgeError when it will not."""
         request = ctx.request
-        offered = ",".join(request.headers.getall("Sec-WebSocket-Protocol", ())).split(",")
+        offered = list(members_of(request.headers, "Sec-WebSocket-Protocol"))
         for name in _HANDSHAKE_FIELDS:
             request.headers.popall(name, None)
         is_custom = self._proxy_tunnel is not None
@@ -109,7 +110,7 @@ class WsProxyHandler:
             target: ClientWebSocketResponse = await ctx.session.ws_connect(
                 request.url,
                 headers=request.headers,
-                protocols=[name.strip() for name in offered if name.strip()],
+                protocols=offered,
                 timeout=ClientWSTimeout(
                     ws_receive=self._receive_timeout_s if is_custom else None, ws_close=CLOSE_TIMEOUT_S
                 ),
@@ -207,7 +208,7 @@ async def close_all(sockets: Iterable[Socket | None], code: int) -> None:
 
 def _check_handshake(request: web.Request) -> None:
     """Refuse what is no WebSocket handshake before the target hears of it (RFC 6455 section 4.2.1)."""
-    if request.headers.get("Upgrade", "").strip().lower() != "websocket":
+    if request.headers.get("Upgrade", "").strip(BLANKS).lower() != "websocket":
         raise web.HTTPUpgradeRequired(headers={"Upgrade": "websocket", "Connection": "Upgrade"})
     if not web.WebSocketResponse().can_prepare(request):
         raise web.HTTPBadRequest(text="not a WebSocket handshake")

@@ -24,6 +24,7 @@ from edge.client_edge.jwks import MAX_KID_CHARS, PublicKey
 from edge.client_edge.key_sets import KeySets
 from edge.client_edge.token_cache import Remembered, TokenCache
 from edge.context import Identity, ProxyContext
+from edge.headers import BLANKS
 from edge.message import ProxyRequest
 from store.model import JwtAuth
 
@@ -186,7 +187,7 @@ class JwtMethod(AuthMethod):
             request.remove_field(self._header)
         if len(given) > 1:
             return ""  # which of them is meant nobody can tell
-        return given[0][len(_BEARER) :].strip() if is_bearer else given[0]
+        return given[0][len(_BEARER) :].strip(BLANKS) if is_bearer else given[0]
 
     def known(self, ctx: ProxyContext, shown: str) -> Identity | None:  # noqa: ARG002 - the token says it all
         """Say who calls with a token that was found good before, if it still is."""

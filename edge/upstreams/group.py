@@ -13,6 +13,7 @@ from edge.answer import UpstreamError
 from edge.context import ProxyContext
 from edge.errors import EdgeError
 from edge.forward import BROKEN, Timeouts, UpstreamBody, forward
+from edge.headers import BLANKS
 from edge.message import ProxyResponse
 from edge.upstreams.balance import Random, RoundRobin, by_hash, least_requests, random_two
 from edge.upstreams.ejection import after_failure, after_success, may_eject
@@ -265,7 +266,7 @@ def hash_value(ctx: ProxyContext, balance: Balance) -> str:
 def cookie(field: str, name: str) -> str | None:
     """Find a cookie in a `Cookie` field (RFC 6265 section 4.2.1), the first of that name."""
     for pair in field.split(";"):
-        key, _, value = pair.strip().partition("=")
+        key, _, value = pair.strip(BLANKS).partition("=")
         if key == name:
             return value
     return None

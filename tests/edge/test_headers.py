@@ -97,6 +97,14 @@ def test_fields_that_connection_names_stay_behind_both_ways() -> None:
     assert list(strip_answer_headers(headers)) == ["X-Three"]
 
 
+def test_only_spaces_and_tabs_are_blanks_around_a_members_name() -> None:
+    assert connection_options(fields(("Connection", "\t x-a \t,, \xa0x-b,x-c\u2028"))) == {
+        "x-a",
+        "\xa0x-b",
+        "x-c\u2028",
+    }
+
+
 @pytest.mark.parametrize("name", ["Authorization", "Cookie", "Host", "Set-Cookie", "Content-Type", "Cache-Control"])
 def test_connection_cannot_take_an_end_to_end_field_out(name: str) -> None:
     headers = fields(("Connection", f"close, {name}"), (name, "x"))
@@ -204,6 +212,8 @@ TRUSTED = TrustedProxies(["10.0.0.0/8", "2001:db8::/32"])
         ("10.0.0.1", ["::ffff:203.0.113.9"], ["203.0.113.9", "10.0.0.1"]),
         ("10.0.0.1", ["203.0.113.9, unknown"], ["10.0.0.1"]),
         ("10.0.0.1", ["203.0.113.9, <script>"], ["10.0.0.1"]),
+        ("10.0.0.1", ["\t 203.0.113.9 \t"], ["203.0.113.9", "10.0.0.1"]),
+        ("10.0.0.1", ["203.0.113.9\xa0"], ["10.0.0.1"]),
         ("10.0.0.1", ["203.0.113.9,, 10.0.0.2"], ["10.0.0.2", "10.0.0.1"]),
         ("::ffff:10.0.0.1", ["203.0.113.9"], ["203.0.113.9", "::ffff:10.0.0.1"]),
         ("2001:db8::7", ["203.0.113.9"], ["203.0.113.9", "2001:db8::7"]),

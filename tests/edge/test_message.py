@@ -129,6 +129,12 @@ def test_where_the_upstream_chooses_the_target_a_url_cannot() -> None:
         ([("Upgrade", "h2c"), ("Connection", "Upgrade, HTTP2-Settings")], (1, 1), None),
         ([("Upgrade", "HTTP/2.0, TLS/1.2"), ("Connection", "Upgrade")], (1, 1), None),
         ([("Upgrade", "h2c, , chat/1"), ("Upgrade", "websocket"), ("Connection", "Upgrade")], (1, 1), "chat/1"),
+        ([("Upgrade", "x,\t WebSocket \t,"), ("Connection", ",close \t,\t upgrade ,")], (1, 1), "x"),
+        ([("Upgrade", "websocket"), ("Connection", "\xa0upgrade")], (1, 1), None),
+        ([("Upgrade", "websocket"), ("Connection", "upgrade\u2028")], (1, 1), None),
+        ([("Upgrade", "websocket"), ("Connection", "x,\x85upgrade")], (1, 1), None),
+        ([("Upgrade", "websocket"), ("Connection", "\x1cupgrade")], (1, 1), None),
+        ([("Upgrade", "\xa0websocket"), ("Connection", "upgrade")], (1, 1), None),
     ],
 )
 def test_an_upgrade_is_asked_for_by_both_fields_and_in_http_11(
@@ -137,6 +143,12 @@ def test_an_upgrade_is_asked_for_by_both_fields_and_in_http_11(
     received = incoming(headers=fields, version=version)
     request = ProxyRequest(received, "/", "", CIMultiDict())
     assert (request.upgrade, request.is_upgrade) == (upgrade, upgrade is not None)
+
+
+@pytest.mark.parametrize(("method", "offer"), [("GET", "websocket"), ("POST", None)])
+def test_an_offer_that_the_method_does_not_allow_is_no_upgrade(method: str, offer: str | None) -> None:
+    received = incoming(method, headers=[("Upgrade", "websocket"), ("Connection", "Upgrade")])
+    assert ProxyRequest(received, "/", "", CIMultiDict()).upgrade == offer
 
 
 # -- Bodies --------------------------------------------------------------------------------------------------------

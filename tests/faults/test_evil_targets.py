@@ -218,6 +218,28 @@ async def test_a_switch_that_was_not_asked_for_opens_no_tunnel(bare_edge: Runnin
         assert b"bytes for the tunnel" not in evil.connections[0].received
 
 
+FRAMED = {
+    "with a length": (b"Content-Length: 4",),
+    "with a length in another spelling": (b"content-length: 4",),
+    "with chunks": (b"Transfer-Encoding: chunked",),
+}
+
+
+@pytest.mark.parametrize("lines", FRAMED.values(), ids=FRAMED)
+async def test_a_switch_that_speaks_of_a_body_is_passed_on_without_it(
+    bare_edge: RunningEdge, lines: Sequence[bytes]
+) -> None:
+    answer = switch(b"Upgrade: websocket", b"Connection: Upgrade", *lines)
+    async with running_evil_origin(*says(answer, CLOSE)) as evil:
+        await bare_edge.put(impatient(evil.url))
+        head, _, rest = (await talk_to(bare_edge.port, get(*UPGRADE))).partition(b"\r\n\r\n")
+    names = {line.partition(b":")[0] for line in head.lower().split(b"\r\n")[1:]}
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert {b"upgrade", b"connection"} <= names
+    assert not names & {b"content-length", b"transfer-encoding"}
+    assert rest == b"evil"
+
+
 # Who may be asked again: another target, where the first cannot have done the work twice.
 RETRIES: dict[str, tuple[bytes, tuple[Step, ...], bool]] = {
     "a GET after a reset": (get(CLOSING), (READ_HEAD, RESET), True),

@@ -127,6 +127,18 @@ SWITCHES: dict[str, tuple[bytes, Verdict]] = {
         Forwarded(post(CHUNKED, body=b"1\r\nx\r\n0\r\n\r\n"), goes_on=False),
     ),
     "an offer of TLS": (get(b"Connection: Upgrade", b"Upgrade: TLS/1.0"), Forwarded(get(), goes_on=False)),
+    **{
+        f"an offer of {offer!r}": (get(b"Connection: Upgrade", b"Upgrade: " + offer), Forwarded(get(), goes_on=False))
+        for offer in (b"h2c;", b"h2c/", b'"h2c"', b"h2c x", b"HTTP /2", b"h2c/1", b"h3", b"websoc\xe2\x84\xaaet")
+    },
+    "an upgrade of a POST": (post(*UPGRADE), Forwarded(post(UPGRADE[2]), goes_on=False)),
+    **{
+        f"an upgrade that Connection names {option!r}": (
+            get(b"Connection: " + option, b"Upgrade: websocket"),
+            Forwarded(get()),
+        )
+        for option in (b"\xc2\xa0upgrade", b"upgrade\xc2\xa0", b"\xe2\x80\xa8upgrade", b"x,\xc2\x85upgrade")
+    },
     "an upgrade that Connection does not name": (get(b"Upgrade: websocket"), Forwarded(get())),
     "an upgrade that the target does not take up": (
         get(*UPGRADE),

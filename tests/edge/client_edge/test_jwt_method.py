@@ -162,6 +162,12 @@ async def test_the_schemes_case_and_the_spaces_after_it_do_not_matter(door: Door
     assert await door.check(door.context(None, ("Authorization", f"{scheme}{door.issuer.token()}")))
 
 
+@pytest.mark.parametrize("blank", ["\xa0", "\x85", "\u2028"])
+async def test_what_only_looks_like_a_space_is_part_of_the_token(door: Door, blank: str) -> None:
+    await door.is_wrong(f"{door.issuer.token()}{blank}")
+    await door.is_wrong(f"{blank}{door.issuer.token()}")
+
+
 async def test_of_two_tokens_nobody_can_tell_which_is_meant(door: Door) -> None:
     good = ("Authorization", f"Bearer {door.issuer.token()}")
     ctx = door.context(None, good, good)

@@ -90,6 +90,7 @@ async def test_the_requests_own_path_is_as_it_was_once_it_has_been_sent() -> Non
     [
         ("sid=1", "1"),
         ("a=b; sid=1", "1"),
+        ("a=b;\xa0sid=1", None),
         ("sid=", ""),
         ("xsid=1", None),
         ("", None),
