@@ -13,12 +13,14 @@ from urllib.parse import quote
 from edge.errors import EdgeError
 
 # Nothing in here that the slow way would change or refuse; most paths of most days.
-_NORMAL = re.compile(r"(?:/(?![./])[A-Za-z0-9._~!$&'()*+,;=:@-]*)+")
+_NORMAL = re.compile(r"(?:/(?![./;])[A-Za-z0-9._~!$&'()*+,;=:@-]*)+")
 _PATH_CHARACTERS = "/!$&'()*+,;=:@%-._~"
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _REFUSED_ESCAPES = frozenset({"00", "2F", "5C"})
 _SLASHES = re.compile("/{2,}")
+# Servers that cut a segment's parameters off make of these an empty segment or a dot segment, and resolve it.
+_PARAMETERS_ALONE = re.compile(r"/\.{0,2}(?:;|%3B)")
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -39,7 +41,8 @@ def normalise_path(raw: str) -> str:
     """Give a path's one spelling, the path itself where it is spelt so already; idempotent.
 
     EdgeError `bad_path` for a path that does not begin with "/", climbs above the root, or holds what servers disagree
-    about: a backslash, a fragment, a control character, an encoded slash, backslash or NUL, a broken escape, "..;".
+    about: a backslash, a fragment, a control character, an encoded slash, backslash or NUL, a broken escape, a segment
+    that is nothing, "." or ".." but for its parameters.
     """
     if _NORMAL.fullmatch(raw) is not None:
         return raw
@@ -47,7 +50,10 @@ def normalise_path(raw: str) -> str:
         raise EdgeError("bad_path", "not an absolute path")
     if any(c in "\\#" or c < "!" or c == "\x7f" for c in raw):
         raise EdgeError("bad_path", "a backslash, a fragment or a control character")
-    return _without_dots(_SLASHES.sub("/", _ESCAPE.sub(_strict_escape, _encoded(raw))))
+    path = _SLASHES.sub("/", _ESCAPE.sub(_strict_escape, _encoded(raw)))
+    if _PARAMETERS_ALONE.search(path) is not None:
+        raise EdgeError("bad_path", "a segment of parameters alone, or of dots with parameters")
+    return _without_dots(path)
 
 
 def canonical_text(text: str) -> str:
@@ -91,8 +97,6 @@ def _without_dots(path: str) -> str:
     segments: list[str] = []
     parts = path.split("/")[1:]
     for part in parts:
-        if part.startswith("..;"):
-            raise EdgeError("bad_path", "a dot segment with parameters, which some servers climb by")
         if part == "..":
             if not segments:
                 raise EdgeError("bad_path", "climbs above the root")

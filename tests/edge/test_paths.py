@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -17,6 +19,10 @@ from edge.paths import canonical_text, normalise_path, split_target
         ("/v1/users/42", "/v1/users/42"),
         ("/a/", "/a/"),
         ("/a:b@c;d=e,f", "/a:b@c;d=e,f"),
+        ("/a;v=1/b", "/a;v=1/b"),
+        ("/a;/b;;", "/a;/b;;"),
+        ("/a%3bv/.b;v/...;v", "/a%3Bv/.b;v/...;v"),
+        ("/%253b/a", "/%253b/a"),
         ("/.well-known/acme", "/.well-known/acme"),
         ("/...", "/..."),
         ("//a///b//", "/a/b/"),
@@ -65,6 +71,20 @@ def test_a_path_has_one_spelling(raw: str, normal: str) -> None:
         "/%zz",
         "/a/..;/b",
         "/a/..;x=1/b",
+        "/a/b/..%3b",
+        "/.;/admin",
+        "/.;v=1/admin",
+        "/a/.;",
+        "/.%3B/admin",
+        "/%2e;/admin",
+        "/a/%2e%2E;/b",
+        "/a/.%2e%3bx/b",
+        "/;/admin",
+        "/;x/admin",
+        "/a/;x",
+        "//;x/admin",
+        "/%3bx/admin",
+        "/a/%3B",
     ],
 )
 def test_what_servers_disagree_about_is_refused(raw: str) -> None:
@@ -73,8 +93,10 @@ def test_what_servers_disagree_about_is_refused(raw: str) -> None:
     assert (raised.value.code, raised.value.status) == ("bad_path", 400)
 
 
-@given(st.text(alphabet="/.%2eEfF5cCaé;\udc80~", max_size=30))
+@given(st.text(alphabet="/.%2eEfF5cC3bBaé;\udc80~", max_size=30))
 @example("/%25%32%65")
+@example("a/../;x")
+@example("a/%3bx")
 def test_normalising_twice_is_normalising_once_and_leaves_nothing_to_disagree_about(text: str) -> None:
     try:
         normal = normalise_path("/" + text)
@@ -83,6 +105,7 @@ def test_normalising_twice_is_normalising_once_and_leaves_nothing_to_disagree_ab
     assert normalise_path(normal) == normal
     assert "//" not in normal
     assert not {".", ".."} & set(normal.split("/"))
+    assert all(re.split(";|%3B", segment)[0] not in ("", ".", "..") for segment in normal.split("/") if segment)
     assert normal.isascii()
     assert canonical_text(normal) == normal
 
