@@ -19,6 +19,7 @@ _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _REFUSED_ESCAPES = frozenset({"00", "2F", "5C"})
 _SLASHES = re.compile("/{2,}")
+_PARAMETERS = re.compile("(?:;|%3B)[^/]*")
 # Servers that cut a segment's parameters off make of these an empty segment or a dot segment, and resolve it.
 _PARAMETERS_ALONE = re.compile(r"/\.{0,2}(?:;|%3B)")
 
@@ -54,6 +55,16 @@ def normalise_path(raw: str) -> str:
     if _PARAMETERS_ALONE.search(path) is not None:
         raise EdgeError("bad_path", "a segment of parameters alone, or of dots with parameters")
     return _without_dots(path)
+
+
+def has_parameters(path: str) -> bool:
+    """Say whether a segment of a normalised path has parameters: what follows a ";" (RFC 3986 section 3.3)."""
+    return ";" in path or "%3B" in path
+
+
+def without_parameters(path: str) -> str:
+    """Cut the parameters off each segment of a normalised path, as some servers do before they look at it."""
+    return _PARAMETERS.sub("", path)
 
 
 def canonical_text(text: str) -> str:

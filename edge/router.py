@@ -14,7 +14,8 @@ from multidict import MultiMapping
 from yarl import URL
 
 from edge.domains import ANY_DOMAIN, DomainMap, Table, host_of, normalise_domain
-from edge.paths import canonical_text
+from edge.errors import EdgeError
+from edge.paths import canonical_text, has_parameters, without_parameters
 from edge.routes import DomainRoutes, DynamicRoute, Overwrite, RouteHandler
 from edge.shortcuts import MethodShortcuts
 from edge.tables import NO_HEADERS, Conditions, DomainTable, Hit, Miss, TableRow
@@ -49,8 +50,17 @@ class DynamicRouter(MethodShortcuts, web.AbstractResource):
         headers: MultiMapping[str] = NO_HEADERS,
         query_string: str = "",
     ) -> Hit | Miss:
-        """Find the route for a request: host and path in their normalised spelling, the query raw."""
-        return self._domains.match(host, path, method, headers, query_string)
+        """Find the route for a request: host and path in their normalised spelling, the query raw.
+
+        EdgeError `bad_path` for a path that without its segments' parameters is another route's: what the one asks of
+        a client must not be got past at a target that leaves them out. Unless the route itself names parameters.
+        """
+        found = self._domains.match(host, path, method, headers, query_string)
+        if has_parameters(path) and isinstance(found, Hit) and not found.names_parameters:
+            bare = self._domains.match(host, without_parameters(path), method, headers, query_string)
+            if isinstance(bare, Hit) and bare.entry is not found.entry:
+                raise EdgeError("bad_path", "another route's without its parameters")
+        return found
 
     def swap(self, owner: str, tables: Mapping[str, Table]) -> None:
         """Give a tenant these domains, in their normalised spelling, and no others; between two requests, at once."""
@@ -73,7 +83,7 @@ class DynamicRouter(MethodShortcuts, web.AbstractResource):
             if not path.startswith(f"{self._prefix}/"):
                 return None, set()
             path = path.removeprefix(self._prefix)
-        found = self.match(
+        found = self._domains.match(
             host_of(request.headers.get("Host", "")),
             path,
             request.method,

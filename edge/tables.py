@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 
 from multidict import CIMultiDict, MultiMapping
 
-from edge.paths import canonical_pattern
+from edge.paths import canonical_pattern, has_parameters
 from edge.segments import Node, StaticPrefixes
 from store.model.paths import PathKind, PathPattern
 
@@ -88,6 +88,11 @@ class Hit:
     def params(self) -> Params:
         """The parameters, percent-decoded; worked out when asked for, because most requests never ask."""
         return (self._pattern.match(self._path) or NO_PARAMS) if self._pattern.params else NO_PARAMS
+
+    @property
+    def names_parameters(self) -> bool:
+        """Whether the route itself speaks of segments' parameters, as in `/cars;color={color}`."""
+        return has_parameters(self._pattern.text)
 
 
 class Miss(NamedTuple):

@@ -30,6 +30,7 @@ RESERVED_PREFIX = "/.portico/"
 _ESCAPE = re.compile(r"%(..)?", re.DOTALL)
 _HEX_PAIR = re.compile(r"[0-9A-F]{2}")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
+_PARAMETERS_ALONE = re.compile(r"/\.{0,2}(?:;|%3B)")
 _PLACEHOLDER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STATIC = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-F]{2})*")
 
@@ -123,6 +124,8 @@ class PathPattern:
         pattern = cls.parse(text)
         if any("*" in segment.text for segment in pattern.segments):
             raise ValueError("a '*' stands only at the end, as in /v1/*; elsewhere write {name}")
+        if _PARAMETERS_ALONE.search(_skeleton(_pieces(text))) is not None:
+            raise ValueError("a segment that is nothing or dots but for its parameters, which no request's path has")
         return pattern
 
     @property
@@ -205,8 +208,13 @@ def _static(text: str) -> str:
     return text
 
 
+def _skeleton(pieces: Sequence[_Piece]) -> str:
+    """Write a pattern without what its placeholders hold."""
+    return "".join(piece if isinstance(piece, str) else "{}" for piece in pieces)
+
+
 def _check_segments(pieces: Sequence[_Piece], is_prefix: bool) -> None:
-    skeleton = "".join(piece if isinstance(piece, str) else "{}" for piece in pieces)
+    skeleton = _skeleton(pieces)
     segments = [*skeleton[1:].split("/"), *(["*"] if is_prefix and skeleton else [])]
     if "" in segments[:-1] or not {".", ".."}.isdisjoint(segments):
         raise ValueError("an empty or dot segment, which no request's path has")

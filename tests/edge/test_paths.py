@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.errors import EdgeError
-from edge.paths import canonical_text, normalise_path, split_target
+from edge.paths import canonical_text, has_parameters, normalise_path, split_target, without_parameters
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,20 @@ def test_normalising_twice_is_normalising_once_and_leaves_nothing_to_disagree_ab
     assert all(re.split(";|%3B", segment)[0] not in ("", ".", "..") for segment in normal.split("/") if segment)
     assert normal.isascii()
     assert canonical_text(normal) == normal
+
+
+@pytest.mark.parametrize(
+    ("path", "bare"),
+    [
+        ("/a/b/", "/a/b/"),
+        ("/a;v=1/b", "/a/b"),
+        ("/a;v=1;w/b%3Bx;y/", "/a/b/"),
+        ("/a%253B/b;", "/a%253B/b"),
+    ],
+)
+def test_a_path_is_told_without_its_segments_parameters(path: str, bare: str) -> None:
+    assert without_parameters(path) == bare
+    assert has_parameters(path) is (path != bare)
 
 
 @pytest.mark.parametrize(

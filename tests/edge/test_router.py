@@ -10,6 +10,7 @@ from aiohttp import ClientSession, web
 from multidict import CIMultiDict
 
 from edge import DynamicRouter, HTTPProxyHandler, ProxyContext, configure_contexts
+from edge.errors import EdgeError
 from edge.tables import UNCONDITIONAL, DomainTable, Hit, Miss, TableRow
 from store.model.paths import PathPattern
 from tests.fakes.web_apps import Ask, answering, serving, target
@@ -247,3 +248,48 @@ def test_tables_are_swapped_in_by_owner_and_matched() -> None:
     assert dyn.match("evil.test", "/v1/a", "GET") == Miss("host")
     dyn.swap("acme", {})
     assert dyn.match("shop.acme.com", "/v1/a", "GET") == Miss("host")
+
+
+def routed(*patterns: str) -> DynamicRouter:
+    dyn = DynamicRouter()
+    rows = [TableRow(PathPattern.parse(each), None, UNCONDITIONAL, 0, each) for each in patterns]
+    dyn.swap("acme", {"shop.acme.com": DomainTable(rows)})
+    return dyn
+
+
+@pytest.mark.parametrize("path", ["/admin;x/y", "/admin%3Bx/y", "/admin;x", "/admin;/y;v=1", "/users/42;v=1"])
+def test_a_path_that_is_another_routes_without_its_parameters_is_refused(path: str) -> None:
+    dyn = routed("/*", "/admin/*", "/users/{id:[0-9]+}")
+    with pytest.raises(EdgeError, match="bad_path"):
+        dyn.match("shop.acme.com", path, "GET")
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/a;v=1/b", "/*"),
+        ("/admin/y;v=1", "/admin/*"),
+        ("/items/42;v=1", "/items/{id}"),
+        ("/cars;color=red/1", "/cars;color=red/*"),
+        ("/b%3Bx", "/b%3Bx"),
+    ],
+)
+def test_parameters_that_lead_to_the_same_route_or_that_a_route_names_are_served(path: str, route: str) -> None:
+    dyn = routed("/*", "/admin/*", "/items/{id}", "/cars/*", "/cars;color=red/*", "/b", "/b%3Bx")
+    found = dyn.match("shop.acme.com", path, "GET")
+    assert isinstance(found, Hit)
+    assert found.entry == route
+
+
+def test_parameters_without_which_there_is_no_route_are_served() -> None:
+    dyn = routed("/{name:[^/]{4}}")
+    assert isinstance(dyn.match("shop.acme.com", "/ab;x", "GET"), Hit)
+    assert isinstance(dyn.match("shop.acme.com", "/abcd;x", "GET"), Miss)
+
+
+async def test_an_application_is_asked_for_paths_as_they_are() -> None:
+    dyn = DynamicRouter()
+    dyn.add_get("/admin/{rest:.*}", answering("admin"))
+    dyn.add_get("/{rest:.*}", answering("all"))
+    async with asking(attached(dyn)) as ask:
+        assert await ask("GET", "/admin;x/y") == (200, "all")

@@ -7,7 +7,7 @@ import pytest
 from tests.fakes.edges import RunningEdge
 from tests.fakes.raw_talk import HOST, answers_in, get, post, request, talk_to
 from tests.fakes.recorder import Recorder
-from tests.fakes.verdicts import Forwarded, Refused, Verdict, check
+from tests.fakes.verdicts import Forwarded, Refused, Verdict, check, to_acme
 
 BAD = Refused(400, "bad_request")
 TOO_LARGE = Refused(431, "headers_too_large")
@@ -138,6 +138,27 @@ async def test_a_request_line(edge: RunningEdge, recorder: Recorder, sent: bytes
 
 @pytest.mark.parametrize(("sent", "verdict"), PATHS.values(), ids=PATHS)
 async def test_a_path(edge: RunningEdge, recorder: Recorder, sent: bytes, verdict: Verdict) -> None:
+    await check(edge, recorder, sent, verdict)
+
+
+AUTHORIZED: dict[str, tuple[bytes, Verdict]] = {
+    "as it is": (get(target=b"/admin/x"), Refused(401, "unauthorized", goes_on=True)),
+    "with a parameter at its end": (get(target=b"/admin/x;v=1"), Refused(401, "unauthorized", goes_on=True)),
+    "with a parameter in its prefix": bad_path(b"/admin;v=1/x"),
+    "with an encoded parameter in its prefix": bad_path(b"/%61dmin%3bv/x"),
+    "with an empty parameter, behind a dot segment": bad_path(b"/a/../admin;/x"),
+    "one of another route": forwarded_as(b"/admins;v=1/x", b"/admins;v=1/x"),
+}
+
+
+@pytest.mark.parametrize(("sent", "verdict"), AUTHORIZED.values(), ids=AUTHORIZED)
+async def test_a_path_of_a_route_with_auth(
+    edge: RunningEdge, recorder: Recorder, sent: bytes, verdict: Verdict
+) -> None:
+    document = to_acme(recorder.url)
+    document["auth"] = {"keys": {"type": "api_key"}}
+    document["routes"].append({"name": "admin", "path": "/admin/*", "upstream": "app", "auth": ["keys"]})
+    await edge.put(document)
     await check(edge, recorder, sent, verdict)
 
 

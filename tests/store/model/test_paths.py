@@ -149,6 +149,11 @@ WRITTEN = [
     ("/100%", "two upper-case hexadecimal digits"),
     ("/%zz", "two upper-case hexadecimal digits"),
     ("/{a:%[0-9A-F]{2}}", r"in a constraint write \x25"),
+    ("/;v=1/*", "but for its parameters"),
+    ("/a/.%3Bv", "but for its parameters"),
+    ("/..;/{id}", "but for its parameters"),
+    ("/a/;{v}", "but for its parameters"),
+    ("/{a:.*}/.;b", "but for its parameters"),
 ]
 
 
