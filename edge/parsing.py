@@ -64,12 +64,6 @@ class ParsingConnection(EndingConnection):
 
     def _begin(self, data: bytes) -> None:
         """Parse what begins a request, or goes on with its head; what is behind the head is its body, or waits."""
-        if not self._end_so_far and data.find(END_OF_HEAD) + len(END_OF_HEAD) == len(data):
-            self._head_bytes += len(data)  # as mostly: a head, and nothing else
-            super().data_received(data)
-            if self._messages:
-                self._begin_body(b"")
-            return
         while data:
             end = self._end_of_head(data)
             if not end:

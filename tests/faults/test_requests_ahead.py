@@ -13,6 +13,7 @@ from edge.connection import ClientConnection
 from edge.reads import READ_BYTES
 from tests.fakes.edges import RunningEdge, running_edge
 from tests.fakes.listening import listening
+from tests.fakes.verdicts import to_acme
 from tests.fakes.waiting import until
 
 HOST = b"Host: shop.test\r\n"
@@ -55,14 +56,7 @@ async def target() -> AsyncIterator[Target]:
 @pytest_asyncio.fixture
 async def edge(redis_url: str, target: Target, request: pytest.FixtureRequest) -> AsyncIterator[RunningEdge]:
     async with running_edge(redis_url, **getattr(request, "param", {})) as running:
-        await running.put(
-            {
-                "tenant": "acme",
-                "domains": [{"host": "shop.test", "verified_by": "operator"}],
-                "upstreams": {"app": {"targets": [f"http://127.0.0.1:{target.port}"]}},
-                "routes": [{"name": "all", "path": "/*", "upstream": "app"}],
-            }
-        )
+        await running.put(to_acme(f"http://127.0.0.1:{target.port}"))
         yield running
 
 

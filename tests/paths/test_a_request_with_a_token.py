@@ -23,7 +23,7 @@ from tests.fakes.origins import RunningOrigin
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which the worker says how old key sets are."""
-    clock = Clock(time.monotonic())
+    clock = Clock(float(int(time.monotonic())))  # whole seconds, of which sums are exact
     monkeypatch.setattr(edge.assembly, "KeySets", functools.partial(KeySets, now_s=clock))
     return clock
 

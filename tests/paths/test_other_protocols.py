@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from tests.fakes.edges import RunningEdge, running_edge
 from tests.fakes.listening import listening
+from tests.fakes.verdicts import to_acme
 from tests.fakes.waiting import until
 
 HEAD = b"GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n"
@@ -45,14 +46,7 @@ async def target() -> AsyncIterator[SlowTarget]:
 @pytest_asyncio.fixture
 async def edge(redis_url: str, target: SlowTarget) -> AsyncIterator[RunningEdge]:
     async with running_edge(redis_url) as running:
-        await running.put(
-            {
-                "tenant": "acme",
-                "domains": [{"host": "shop.test", "verified_by": "operator"}],
-                "upstreams": {"app": {"targets": [f"http://127.0.0.1:{target.port}"]}},
-                "routes": [{"name": "all", "path": "/*", "upstream": "app"}],
-            }
-        )
+        await running.put(to_acme(f"http://127.0.0.1:{target.port}"))
         yield running
 
 
@@ -88,6 +82,23 @@ async def test_a_switch_may_be_asked_for_byte_by_byte_and_ends_with_its_client(
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
     writer.write_eof()
     assert await reader.read() == b""
+    writer.close()
+
+
+@pytest.mark.parametrize("lines", [b"", b"\r\n", b"\r\n\r\n"], ids=["at once", "behind a line end", "behind two"])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+async def test_what_comes_in_small_pieces_with_the_head_reaches_the_target(
+    edge: RunningEdge, target: SlowTarget, size: int, lines: bytes
+) -> None:
+    target.may_switch.set()
+    sent = lines + HEAD + EARLY
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    for at in range(0, len(sent), size):
+        writer.write(sent[at : at + size])
+        await asyncio.sleep(0.001)  # so that each goes alone
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+    async with asyncio.timeout(5):
+        assert await reader.readexactly(len(EARLY)) == EARLY
     writer.close()
 
 
