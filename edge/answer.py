@@ -8,6 +8,7 @@ whose lines end in a bare LF is read (RFC 9112 section 2.2), but leaves such a d
 from __future__ import annotations
 
 import asyncio
+import re
 from operator import itemgetter
 
 from aiohttp.base_protocol import BaseProtocol
@@ -24,6 +25,8 @@ MAX_FIELDS = 128
 MAX_FIELD_BYTES = 16 * 1024
 MAX_HEAD_BYTES = 64 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
+_END_OF_A_BARE_HEAD = re.compile(rb"\n\r?\n")
+_BEGIN, _STATUS_AT = b"HTTP/1.", len(b"HTTP/1.1 ")
 _END_OF_CHUNKS = b"\r\n0\r\n\r\n"  # with the line end before it no trailer can look so
 
 # RFC 9110 section 5.5: visible characters, spaces and tabs, and whatever is beyond ASCII.
@@ -115,7 +118,7 @@ class Answer:
             self._last_bytes = data
         elif data:
             self._last_bytes = self._last_bytes[-len(_END_OF_CHUNKS) :] + data
-        seen = b"" if self._head_seen is None else self._measure_head(data)
+        seen = b"" if self._head_seen is None else self._measure_heads(data)
         try:
             messages, is_upgraded, tail = self.parser.feed_data(data)
         except Exception as error:
@@ -125,12 +128,8 @@ class Answer:
                 raise protocol_error(f"unreadable answer: {type(error).__name__}") from error
         for message, payload in messages:
             self._take(message, payload, tail if is_upgraded else b"")
-        if self.message is None:
-            if self._bytes_received > MAX_HEAD_BYTES:
-                raise protocol_error("too large a head")
-        elif self._head_seen is not None:
-            self._head_seen = None
-            self._surplus = True  # its head has bare line feeds: where that ended is not known here
+        if self.message is None and self._bytes_received > MAX_HEAD_BYTES:
+            raise protocol_error("too large a head")
 
     def _take(self, message: RawResponseMessage, payload: StreamReader, tail: bytes) -> None:
         if self.message is not None:
@@ -147,6 +146,8 @@ class Answer:
             if self._interim_answers > MAX_INTERIM_ANSWERS:
                 raise protocol_error("too many interim answers")
             return
+        if self._head_seen is not None:
+            raise protocol_error("a head without an end")  # the parser takes a line of blanks for an empty one
         if message.code == 101:
             self._begin_early(tail)
         self.message = message
@@ -165,21 +166,37 @@ class Answer:
         """Give what has come in the new protocol so far."""
         return b"" if self._early is None else self._early.read_nowait(-1)
 
-    def _measure_head(self, data: bytes) -> bytes:
-        """Learn the length of the head; gives what has been received when the head's end is in it, else nothing."""
+    def _measure_heads(self, data: bytes) -> bytes:
+        """Learn the length of the head, those of interim answers included; gives all that was received once it ends."""
         seen = self._head_seen + data if self._head_seen else data
-        end = seen.find(_END_OF_HEAD)
-        if end < 0:
-            self._head_seen = seen
-            return b""
-        self._head_seen = None
-        self._head_bytes = end + len(_END_OF_HEAD)
-        if seen.find(b"\n ", 0, end) >= 0 or seen.find(b"\n\t", 0, end) >= 0:
-            # Obsolete folding (RFC 9112 section 5.2): what the parser makes of it depends on how it comes in pieces.
-            raise protocol_error("a folded field line")
-        if seen.count(b"\n", 0, end) != seen.count(b"\r\n", 0, end):
-            self._surplus = True  # the parser may have found its end before
-        return seen
+        while True:
+            begin = self._head_bytes
+            # What came before has no end in it: a head that comes byte by byte is not searched again for each.
+            end = self._end_of_head(seen, begin, max(begin, len(seen) - len(data) - len(_END_OF_HEAD)))
+            if end < 0:
+                self._head_seen = seen
+                return b""
+            if not seen.startswith(_BEGIN, begin):
+                raise protocol_error("not HTTP/1")
+            if seen.find(b"\n ", begin, end) >= 0 or seen.find(b"\n\t", begin, end) >= 0:
+                # RFC 9112 section 5.2: what the parser makes of obsolete folding depends on how it comes in pieces.
+                raise protocol_error("a folded field line")
+            self._head_bytes = end
+            status_at = begin + _STATUS_AT
+            if not seen.startswith(b"1", status_at) or seen.startswith(b"101", status_at):
+                self._head_seen = None
+                return seen
+
+    def _end_of_head(self, seen: bytes, begin: int, search_at: int) -> int:
+        """Say where a head ends, -1 while its end is not here; it is not before the place to search from."""
+        end = seen.find(_END_OF_HEAD, search_at)
+        if end >= 0 and seen.count(b"\n", begin, end) == seen.count(b"\r\n", begin, end):
+            return end + len(_END_OF_HEAD)
+        found = _END_OF_A_BARE_HEAD.search(seen, search_at)
+        if found is None:
+            return -1
+        self._surplus = True  # whether the parser finds it there is not known here
+        return found.end()
 
     def _without_body(self, head: bytes) -> list[Parsed]:
         """Read a head whose answer ends with it (RFC 9112 section 6.3, rule 1); nothing when it is no such head.

@@ -13,6 +13,12 @@ from edge.answer import MAX_HEAD_BYTES, Answer, UpstreamError
 PIECE = b"x" * 65_536
 
 
+def feed(answer: Answer, data: bytes, step: int) -> None:
+    """Have it take the data in pieces of this size."""
+    for at in range(0, len(data), step):
+        answer.feed(data[at : at + step])
+
+
 def answer_to(method: str = "GET") -> Answer:
     return Answer(BaseProtocol(asyncio.get_running_loop()), method, asks_upgrade=False)
 
@@ -34,10 +40,46 @@ async def test_a_status_line_that_is_none_is_no_answer(status: bytes) -> None:
 @pytest.mark.parametrize("step", [1, 1000])
 async def test_a_status_needs_no_space_behind_it_where_there_is_no_reason(step: int) -> None:
     answer, data = answer_to(), b"HTTP/1.1 200\r\nContent-Length: 4\r\n\r\nbody"
-    for at in range(0, len(data), step):
-        answer.feed(data[at : at + step])
+    feed(answer, data, step)
     assert answer.message is not None
     assert (answer.message.code, answer.is_clean) == (200, True)
+
+
+FOLDED = {
+    "a field": b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    "a field, with a tab": b"HTTP/1.1 200 OK\r\nX: a\r\n\tb\r\nContent-Length: 0\r\n\r\n",
+    "the first line": b"HTTP/1.1 304\r\n \r\n Not Modified\r\nContent-Length: 90\r\n\r\n",
+    "the first line, and no more": b"HTTP/1.1 304 X\r\n \r\n",
+    "an interim answer": b"HTTP/1.1 103 Early\r\nX: a\r\n b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "behind an interim answer": b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    "behind a 100": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 304 X\r\n \r\n\r\n",
+    "with bare line feeds": b"HTTP/1.1 200 OK\nX: a\n b\nContent-Length: 4\n\nbody",
+    "behind line ends": b"\r\n\r\nHTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    "behind line feeds": b"\n\nHTTP/1.1 200 OK\nX: a\n b\nContent-Length: 0\n\n",
+}
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("folded", FOLDED.values(), ids=FOLDED)
+async def test_a_folded_line_is_a_protocol_error_however_it_comes(folded: bytes, step: int) -> None:
+    answer = answer_to()
+    with pytest.raises(UpstreamError) as caught:
+        feed(answer, folded, step)
+    assert caught.value.code == "upstream_protocol"
+    assert not answer.head.done()
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
+async def test_a_body_may_look_like_folded_lines(step: int) -> None:
+    body = b" a\r\n b\r\n\r\n c\n d"
+    for line_end in (b"\r\n", b"\n"):
+        head = line_end.join((b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), b"", b""))
+        for before in (b"", line_end.join((b"HTTP/1.1 100 Continue", b"", b""))):
+            answer, data = answer_to(), before + head + body
+            feed(answer, data, step)
+            assert answer.is_complete
+            assert answer.payload is not None
+            assert answer.payload.read_nowait(-1) == body
 
 
 @pytest.mark.parametrize("name", [b"Content-Length ", b"X Y", b"X(", b"X\xc3\xa9", b'"X"'])
@@ -127,6 +169,5 @@ async def test_trailers_leave_a_doubt_whatever_they_end_in(trailer: bytes) -> No
 async def test_chunks_without_trailers_are_clean_however_they_arrive(body: bytes, step: int) -> None:
     answer = answer_to()
     data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body + b"0\r\n\r\n"
-    for at in range(0, len(data), step):
-        answer.feed(data[at : at + step])
+    feed(answer, data, step)
     assert answer.is_clean
