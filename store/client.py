@@ -2,7 +2,7 @@
 
 Three roles. `control` (admin API) and `feed` (watcher, fleet reports) are patient: seconds, and one more
 try when that is safe. `data` (the request path) is not: 50 ms for everything, no second try, one pipelined
-connection.
+connection, and a breaker for what is looked up (the limits, which run scripts, have their own).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Literal
 from redis.asyncio.connection import AbstractConnection
 
 from store.address import RedisAddress, parse_redis_url
+from store.breaker import CLOSED, after_failure, may_try
 from store.connections import Timing, connected, disconnected, make_cluster, make_pool
 from store.errors import StoreUnavailable
 from store.lane import Lane, Reply
@@ -36,7 +37,7 @@ class Patience:
     """How long a role waits: `answer_s` for one try, `total_s` for all of them together.
 
     `slots`: conversations at once, each over its own connection; 0: any number, over one pipelined
-    connection.
+    connection. `has_breaker`: whether conversations that fail stop others for a while.
     """
 
     timing: Timing
@@ -44,12 +45,15 @@ class Patience:
     total_s: float
     tries: int
     slots: int
+    has_breaker: bool = False
 
 
 PATIENCE: dict[Role, Patience] = {
     "control": Patience(Timing(connect_s=1.0, idle_check_s=15.0), answer_s=2.0, total_s=3.0, tries=2, slots=32),
     "feed": Patience(Timing(connect_s=1.0, idle_check_s=15.0), answer_s=2.0, total_s=3.0, tries=2, slots=8),
-    "data": Patience(Timing(connect_s=1.0, idle_check_s=0), answer_s=0.05, total_s=0.05, tries=1, slots=0),
+    "data": Patience(
+        Timing(connect_s=1.0, idle_check_s=0), answer_s=0.05, total_s=0.05, tries=1, slots=0, has_breaker=True
+    ),
 }
 
 
@@ -62,6 +66,7 @@ class Client:
         self._patience = PATIENCE[role]
         self._link = _make_link(address, self._patience)
         self._closed = False
+        self._breaker = CLOSED
         self._is_silent = False
         self._waiting: set[asyncio.Timeout] = set()
 
@@ -89,7 +94,7 @@ class Client:
         if isinstance(self._link, Lane):  # the request path: one try, and no call more than it takes
             self._check_open()
             return await self._link.run(script, keys, args, self._patience.answer_s, is_write=is_write)
-        return await self.converse(lambda ask: ask_script(ask, script, keys, args), is_write=is_write)
+        return await self._in_time(lambda ask: ask_script(ask, script, keys, args), is_write=is_write)
 
     def submit(self, prepared: Prepared, keys: Sequence[str]) -> Reply | None:
         """Send a script on the request path without waiting; its reply, or the error it is, comes with the future.
@@ -110,6 +115,21 @@ class Client:
 
     async def converse(self, talk: Talk, *, is_write: bool = False) -> Any:
         """Let `talk` ask several commands over one connection (on a cluster: one per command)."""
+        if not self._patience.has_breaker:
+            return await self._in_time(talk, is_write=is_write)
+        now_s = asyncio.get_running_loop().time
+        is_tried, self._breaker = may_try(self._breaker, now_s())
+        if not is_tried:
+            raise StoreUnavailable("Redis has not answered, and is not asked for the moment")
+        try:
+            reply = await self._in_time(talk, is_write=is_write)
+        except StoreUnavailable:
+            self._breaker = after_failure(self._breaker, now_s())
+            raise
+        self._breaker = CLOSED
+        return reply
+
+    async def _in_time(self, talk: Talk, *, is_write: bool) -> Any:
         try:
             async with asyncio.timeout(SILENT_PATIENCE_S if self._is_silent else None) as waiting:
                 self._waiting.add(waiting)

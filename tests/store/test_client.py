@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import random
 import socket
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from store.embedded import RedisProcess
 from store.errors import BadRedisUrl, StoreRefused, StoreUnavailable
 from tests.fakes.redis_modes import wait_until
 from tests.fakes.timing import within
+from tests.fakes.waiting import until
 
 ROLES: list[Role] = ["control", "feed", "data"]
 
@@ -117,6 +120,40 @@ async def test_a_frozen_redis_costs_50_ms_and_its_late_replies_reach_nobody(own_
         finally:
             own_redis.resume()
         assert await client.ask("ECHO", "after") == b"after"
+
+
+async def test_who_has_waited_five_times_in_vain_on_the_request_path_waits_no_more(own_redis: RedisProcess) -> None:
+    async with connect(own_redis.url, "data") as client, connect(own_redis.url, "control") as patient:
+        assert await client.ask("ECHO", "before") == b"before"
+        own_redis.pause()
+        try:
+            for _ in range(5):
+                with pytest.raises(StoreUnavailable, match="in time"):
+                    await client.ask("ECHO", "lost")
+            for _ in range(3):
+                with pytest.raises(StoreUnavailable, match="not asked for the moment"):
+                    await client.ask("ECHO", "not asked")
+        finally:
+            own_redis.resume()
+        assert await patient.ask("ECHO", "after") == b"after"  # those who may wait are asked for as ever
+        await until(functools.partial(_echoes, client))
+        assert await asyncio.gather(*(client.ask("ECHO", str(n)) for n in range(3))) == [b"0", b"1", b"2"]
+
+
+async def _echoes(client: Client) -> bool:
+    with contextlib.suppress(StoreUnavailable):
+        return bool(await client.ask("ECHO", "after") == b"after")
+    return False
+
+
+async def test_what_redis_refuses_stops_nobody_else_from_asking(redis_url: str) -> None:
+    async with connect(redis_url, "data") as client:
+        await client.ask("SET", "a", "text")
+        for _ in range(8):
+            with pytest.raises(StoreRefused):
+                await client.ask("HGET", "a", "b")
+            await asyncio.sleep(0.011)  # what fails at one moment is one failure
+        assert await client.ask("GET", "a") == b"text"
 
 
 async def test_requests_on_one_lane_do_not_wait_for_one_another(redis_url: str) -> None:
