@@ -23,7 +23,6 @@ from edge.head import fault_of
 from edge.parsing import ParsingConnection
 from edge.reads import READ_BYTES, bound_reads
 from edge.tunnel import Tunnel, TunnelSink
-from edge.upload import Upload
 
 WRITE_BUFFER_BYTES = READ_BYTES
 """One read may be passed on without a wait; who does not take it has the next ones wait at the target."""
@@ -51,14 +50,11 @@ class ClientConnection(ParsingConnection):
     """One client's connection; an `AnswerSink` for its exchanges and one end of a tunnel."""
 
     __slots__ = (
-        "_current",
         "_head",
-        "_max_head_bytes",
         "_server",
         "_subscriber",
         "_tenant",
         "_tunnel",
-        "_upload",
         "admitted_as",
         "peer",
         "scheme",
@@ -66,16 +62,13 @@ class ClientConnection(ParsingConnection):
 
     def __init__(self, server: Room, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         limits = server.limits
-        super().__init__(server, loop=loop, max_pipelined=limits.max_pipelined, **options)
+        super().__init__(server, loop=loop, limits=limits, **options)
         self._server = server
-        self._current: Exchange | None = None
         self._link = None
         self._subscriber = self._tenant = ""
         self._tunnel: Tunnel | None = None
         self._head = HeadDeadline(loop, limits.head_timeout_s, limits.max_head_bytes, self._refuse_head)
         self._write_timeout_s = limits.write_timeout_s
-        self._upload: Upload | None = None
-        self._max_head_bytes = limits.max_head_bytes
         self.peer: str | None = None
         self.scheme = "http"
         self.admitted_as: str | None = None
@@ -111,11 +104,8 @@ class ClientConnection(ParsingConnection):
             exchange.is_keep_alive = False
         self._request_in_progress = True
         try:
-            if payload is not EMPTY_PAYLOAD:
-                if not payload.is_eof():
-                    self._upload = Upload(self, message, payload, self._server.limits.pace)
-                elif not self._is_over(message, payload):
-                    exchange.is_keep_alive = False
+            if payload.is_eof() and not self._is_over(payload):
+                exchange.is_keep_alive = False
             await self._server.serve(self, exchange)
         finally:
             if self._upload is not None:
@@ -124,7 +114,7 @@ class ClientConnection(ParsingConnection):
             self._current = None
         if (
             exchange.is_keep_alive
-            and (payload is EMPTY_PAYLOAD or self._is_over(message, payload))
+            and self._is_over(payload)
             and not (self._close or self._force_close or self._upgraded)
             and self._tunnel is None
         ):
@@ -151,7 +141,7 @@ class ClientConnection(ParsingConnection):
         if not isinstance(message, RawRequestMessage):
             return unreadable(self, fault_of(message))
         exchange = Exchange(self, message, payload)
-        if head_bytes > self._max_head_bytes:
+        if head_bytes > self._limits.max_head_bytes:
             exchange.parse_error = EdgeError("headers_too_large", must_close=True)
         elif self._messages and not payload.is_eof():  # what follows a body that has no end is what is wrong with it
             exchange.parse_error = fault_of(self._messages[-1][0])
@@ -220,20 +210,6 @@ class ClientConnection(ParsingConnection):
             tunnel.from_client(self._take_ahead())
         await tunnel.closed()
 
-    def pause_reading(self) -> None:
-        # Not the parser: what it would keep back is here already, and is no more than one read.
-        self._reading_paused = True
-        self._pause_transport_reading()
-        if self._upload is not None:
-            self._upload.pause()
-
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: ARG002 - it has not been paused
-        # A stream asks for this with every piece that is read of it; mostly nobody has paused.
-        if self._reading_paused:
-            super().resume_reading(resume_parser=False)
-            if self._upload is not None:
-                self._upload.resume()
-
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._tunnel is not None:
@@ -301,8 +277,6 @@ class ClientConnection(ParsingConnection):
                 self.pause_reading()
                 return  # where the next request would begin, nobody can tell
             self._go_on(data)
-            if self._upload is not None:
-                self._note_growth(self._upload, data)
         else:
             self._begin(data)
             if not self._messages:
@@ -311,29 +285,12 @@ class ClientConnection(ParsingConnection):
             elif self._head.is_running:
                 self._head.end()
         if self._messages:
-            message, payload = self._messages[-1]
-            if payload is not EMPTY_PAYLOAD:
-                self._note_queued(data)
-            elif not isinstance(message, RawRequestMessage):
+            message, _ = self._messages[-1]
+            if not isinstance(message, RawRequestMessage):
                 self._note_fault(message)
-
-    def _note_growth(self, upload: Upload, data: bytes) -> None:
-        upload.received(data, self._messages[-1][0] if self._messages else None)
-        if upload.body.exception() is not None:
-            self.pause_reading()  # at once: the event loop reads on for as long as there is anything
-        elif upload.body.is_eof():
-            self._end_upload()
-            if not self._note_end(upload) and self._current is not None:
-                self._current.is_keep_alive = False
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head.end()
-        self._end_upload()
         if self._manager is not None:
             self._server.census.leave(self._subscriber, self._tenant)
         super().connection_lost(exc)
-
-    def _end_upload(self) -> None:
-        if self._upload is not None:
-            self._upload.end()
-            self._upload = None

@@ -15,8 +15,10 @@ from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError
 
+from edge.census import ConnectionLimits
 from edge.ending import EndingConnection
 from edge.errors import EdgeError
+from edge.exchange import Exchange
 from edge.framing import length_of
 from edge.head import fault_of
 from edge.reads import READ_BYTES
@@ -29,17 +31,33 @@ LINE_ENDS = b"\r\n"
 class ParsingConnection(EndingConnection):
     """aiohttp's connection with parsers of ours, which see one request at a time."""
 
-    __slots__ = ("_ahead", "_body_left_bytes", "_end_so_far", "_head_bytes", "_max_pipelined", "_reading", "_whole")
+    __slots__ = (
+        "_ahead",
+        "_body_left_bytes",
+        "_current",
+        "_end_so_far",
+        "_head_bytes",
+        "_limits",
+        "_reading",
+        "_upload",
+        "_whole",
+    )
 
-    def __init__(self, server: Any, *, loop: asyncio.AbstractEventLoop, max_pipelined: int, **options: Any) -> None:
+    def __init__(
+        self, server: Any, *, loop: asyncio.AbstractEventLoop, limits: ConnectionLimits, **options: Any
+    ) -> None:
         super().__init__(server, loop=loop, **options)
-        self._max_pipelined = max_pipelined
+        self._limits = limits
+        self._current: Exchange | None = None
+        """The request under way."""
         self._ahead = b""
         """What has come behind the request under way: no more than two reads."""
         self._reading: StreamReader = EMPTY_PAYLOAD
         """The body of the request that was parsed last."""
         self._body_left_bytes = 0
         """How much of it is still to come, where it has a length."""
+        self._upload: Upload | None = None
+        """What watches it until it is here to its end."""
         self._end_so_far = b""
         """The last bytes of a head that is not complete, of as many as can belong to its end."""
         self._head_bytes = 0
@@ -107,26 +125,40 @@ class ParsingConnection(EndingConnection):
             self._body_left_bytes = length_of(message.headers.get("Content-Length", "0"))
         if data:
             self._go_on(data)
+        elif payload is not EMPTY_PAYLOAD:
+            self._upload = Upload(self, payload, self._limits.pace)
 
     def _go_on(self, data: bytes) -> None:
         """Give the request that was parsed last what is its own of these bytes, and keep what is behind it."""
         left_bytes = self._body_left_bytes
-        if self._upgraded or not (left_bytes or self._reading.is_eof()):
-            super().data_received(data)  # of a body in chunks the parser alone knows the end
-            return
-        if left_bytes:
-            self._body_left_bytes = max(0, left_bytes - len(data))
-            super().data_received(data[:left_bytes])
-            data = data[left_bytes:]
-        if data:
+        if self._upgraded:
+            super().data_received(data)
+        elif self._reading.is_eof():
             self._keep(data)
+        elif left_bytes:
+            own = data[:left_bytes]
+            self._body_left_bytes -= len(own)
+            super().data_received(own)
+            self._note_body(own)
+            if len(data) > left_bytes:
+                self._keep(data[left_bytes:])
+        else:
+            super().data_received(data)  # of a body in chunks the parser alone knows the end
+            self._note_body(data)
+
+    def _note_fault(self, message: Any) -> None:
+        """Keep only what is wrong: the parser's error holds what was read, twice, in a ring through its traceback."""
+        if not isinstance(message, EdgeError):
+            self._messages[-1] = (fault_of(message), EMPTY_PAYLOAD)  # type: ignore[assignment]
+            message.exc.__traceback__ = None
+        self.pause_reading()  # what comes next would be refused too, and wait as well
 
     # -- what comes ahead ----------------------------------------------------------------------------------------------
 
     def _keep(self, data: bytes) -> None:
         """Keep what comes ahead of its turn, and read no more once it is much, or would be many requests."""
         self._ahead += data
-        is_much = len(self._ahead) >= READ_BYTES or self._ahead.count(END_OF_HEAD) >= self._max_pipelined
+        is_much = len(self._ahead) >= READ_BYTES or self._ahead.count(END_OF_HEAD) >= self._limits.max_pipelined
         if is_much and not self._buffer_paused:
             self._pause_reading_for_buffer()
 
@@ -137,35 +169,42 @@ class ParsingConnection(EndingConnection):
             self._resume_reading_for_buffer()
         return data
 
-    # -- the ends of bodies --------------------------------------------------------------------------------------------
+    # -- bodies --------------------------------------------------------------------------------------------------------
 
-    def _note_fault(self, message: Any) -> None:
-        """Keep only what is wrong: the parser's error holds what was read, twice, in a ring through its traceback."""
-        if not isinstance(message, EdgeError):
-            self._messages[-1] = (fault_of(message), EMPTY_PAYLOAD)  # type: ignore[assignment]
-            message.exc.__traceback__ = None
-        self.pause_reading()  # what comes next would be refused too, and wait as well
+    def _note_body(self, data: bytes) -> None:
+        """Look at the body of the request that was parsed last, of which the parser has just had these bytes."""
+        body, upload = self._reading, self._upload
+        if upload is None:
+            if body.is_eof():  # as mostly: all of it came with the head
+                self._note_end(body, data)
+                return
+            upload = self._upload = Upload(self, body, self._limits.pace)
+        upload.received(data, self._messages[-1][0] if self._messages else None)
+        if body.exception() is not None:
+            self.pause_reading()  # at once: the event loop reads on for as long as there is anything
+            self._parser = self._new_parser()  # the one before may hold many trailers
+        elif body.is_eof():
+            self._end_upload()
+            self._note_end(body, upload.last_bytes)
 
-    def _is_over(self, message: Any, payload: StreamReader) -> bool:
+    def _note_end(self, body: StreamReader, last_bytes: bytes) -> None:
+        if isinstance(body, ChunkedBody) and last_bytes.endswith(END_OF_BODY) and self._is_last(body):
+            self._begin_anew(body)
+        if self._current is not None and not self._is_over(body):
+            self._current.is_keep_alive = False
+
+    def _is_last(self, body: StreamReader) -> bool:
+        """Say whether nothing behind this body has been parsed."""
+        return not self._messages or self._messages[-1][1] is body
+
+    def _is_over(self, body: StreamReader) -> bool:
         """Say whether what comes after a request with a body can be another one: it is over, and nothing is left."""
-        return payload is self._whole if message.chunked else payload.is_eof()
+        return body is self._whole if isinstance(body, ChunkedBody) else body.is_eof()
 
-    def _note_queued(self, data: bytes) -> None:
-        """Look at the body of the last request in the queue, which has one, after these bytes."""
-        message: Any
-        message, payload = self._messages[-1]
-        if not message.chunked:
-            return
-        if not payload.is_eof():
-            ChunkedBody.of(payload).settle()
-        elif data.endswith(END_OF_BODY):
-            self._begin_anew(payload)
-
-    def _note_end(self, upload: Upload) -> bool:
-        """Look at how an upload ended, the queue being as it was parsed; whether a request may follow it."""
-        if upload.is_chunked and upload.ends_where_a_body_may and not self._messages:
-            self._begin_anew(upload.body)
-        return not upload.is_chunked or upload.body is self._whole
+    def _end_upload(self) -> None:
+        if self._upload is not None:
+            self._upload.end()
+            self._upload = None
 
     def _begin_anew(self, body: StreamReader) -> None:
         """Give what follows a chunked body a new parser, if all that was received ends with it.
@@ -179,7 +218,24 @@ class ParsingConnection(EndingConnection):
             self._whole = body
             self._parser = self._new_parser()
 
+    # -- what aiohttp and the event loop call --------------------------------------------------------------------------
+
+    def pause_reading(self) -> None:
+        # Not the parser: what it would keep back is here already, and is no more than one read.
+        self._reading_paused = True
+        self._pause_transport_reading()
+        if self._upload is not None:
+            self._upload.pause()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: ARG002 - it has not been paused
+        # A stream asks for this with every piece that is read of it; mostly nobody has paused.
+        if self._reading_paused:
+            super().resume_reading(resume_parser=False)
+            if self._upload is not None:
+                self._upload.resume()
+
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._end_upload()
         super().connection_lost(exc)
         # What was read is large, and in a ring with this: it would stay until the collector of rings comes to it.
         self._messages.clear()

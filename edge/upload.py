@@ -17,6 +17,9 @@ SURPLUS_BYTES_PER_S = 16 * 1024
 """By how much chunk sizes, extensions and trailers may outweigh the body: by so many bytes at once, and so many more
 with each second. A chunk costs the parser what a hundred bytes of body do, but crumbs that come slowly cost nothing."""
 
+MAX_BARREN_BYTES = 32 * 1024
+"""How much may come without any of the body: trailers, which the parser keeps, or an extension."""
+
 END_OF_BODY = b"\r\n\r\n"
 
 
@@ -80,42 +83,32 @@ class Upload:
     only the queue of messages, and what is nearly all framing.
     """
 
-    __slots__ = ("_began_at_s", "_chunks", "_deadline", "_last_bytes", "_raw_bytes", "body")
+    __slots__ = ("_barren_bytes", "_began_at_s", "_chunks", "_deadline", "_raw_bytes", "body", "last_bytes")
 
-    def __init__(self, reading: Reading, message: RawRequestMessage, body: StreamReader, pace: Pace) -> None:
+    def __init__(self, reading: Reading, body: StreamReader, pace: Pace) -> None:
         self.body = body
-        self._chunks = ChunkedBody.of(body) if message.chunked else None
+        self._chunks = body if isinstance(body, ChunkedBody) else None
         self._deadline = BodyDeadline(body, pace, self._break_off)
         if reading._reading_paused:
             self._deadline.pause()
         self._began_at_s = asyncio.get_running_loop().time()
         self._raw_bytes = 0
-        self._last_bytes = b""
+        self._barren_bytes = 0
+        self.last_bytes = b""
+        """Of a chunked body, framing included, as many as its end has."""
 
     def received(self, data: bytes, last_message: Any) -> None:
         """Note bytes that have been parsed; `last_message` is the last in the queue, None when that is empty."""
         body = self.body
-        self._raw_bytes += len(data)
         if self._chunks is not None:
-            self._chunks.settle()
-            self._last_bytes = (self._last_bytes + data)[-len(END_OF_BODY) :]
+            self._count_framing(data, self._chunks)
         if body.is_eof():
             return
         self._deadline.progressed()
         if last_message is not None and not isinstance(last_message, RawRequestMessage):
             body.set_exception(fault_of(last_message))
-        elif self._has_too_much_framing():
+        elif self._barren_bytes > MAX_BARREN_BYTES or self._has_too_much_framing():
             body.set_exception(EdgeError("bad_request", "more framing than body", must_close=True))
-
-    @property
-    def is_chunked(self) -> bool:
-        """Whether it is framed in chunks."""
-        return self._chunks is not None
-
-    @property
-    def ends_where_a_body_may(self) -> bool:
-        """Whether what has come last is what a chunked body ends with."""
-        return self._last_bytes == END_OF_BODY
 
     def pause(self) -> None:
         """Note that the connection has stopped reading."""
@@ -128,6 +121,19 @@ class Upload:
     def end(self) -> None:
         """Stop; idempotent."""
         self._deadline.end()
+
+    def _count_framing(self, data: bytes, chunks: ChunkedBody) -> None:
+        before_bytes = chunks.total_bytes
+        chunks.settle()
+        grown_bytes = chunks.total_bytes - before_bytes
+        self._raw_bytes += len(data)
+        self.last_bytes = (self.last_bytes + data)[-len(END_OF_BODY) :]
+        if (
+            grown_bytes
+        ):  # what is no body may all be behind it; crumbs are no reason to refuse, however many come at once
+            self._barren_bytes = min(len(data) - grown_bytes, MAX_BARREN_BYTES)
+        else:
+            self._barren_bytes += len(data)
 
     def _has_too_much_framing(self) -> bool:
         surplus_bytes = self._raw_bytes - 2 * self.body.total_bytes

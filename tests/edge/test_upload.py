@@ -14,7 +14,7 @@ from aiohttp.streams import StreamReader
 
 from edge.deadlines import Pace
 from edge.errors import EdgeError
-from edge.upload import SURPLUS_BYTES, SURPLUS_BYTES_PER_S, ChunkedBody, Upload
+from edge.upload import END_OF_BODY, MAX_BARREN_BYTES, SURPLUS_BYTES, SURPLUS_BYTES_PER_S, ChunkedBody, Upload
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 LIMIT_BYTES = 1024
@@ -101,21 +101,26 @@ async def test_a_body_that_ended_badly_still_gives_what_came_before() -> None:
 
 
 CRUMB = b"1\r\nx\r\n"
+MUCH = chunks([b"x" * 1000]) * 200
 FLOODS = {
     "a body in large chunks": (chunks([b"x" * 1000]) * 500, None),
     "a body in chunks of five bytes": (chunks([b"x" * 5]) * 50_000, None),
     "crumbs as many as may be": (CRUMB * (SURPLUS_BYTES // 4), None),
     "one crumb more": (CRUMB * (SURPLUS_BYTES // 4 + 1), "bad_request"),
     "a long extension": (b"1;a=" + b"x" * SURPLUS_BYTES, "bad_request"),
-    "an extension after as much body": (chunks([b"x" * SURPLUS_BYTES]) + b"1;a=" + b"x" * SURPLUS_BYTES, None),
+    "an extension after much body": (MUCH + b"1;a=" + b"x" * (MAX_BARREN_BYTES - 5000), None),
+    "a longer one": (MUCH + b"1;a=" + b"x" * (MAX_BARREN_BYTES + 5000), "bad_request"),
+    "extensions that are long together": (MUCH + (b"1;a=" + b"x" * 20_000 + b"\r\nx\r\n") * 5, None),
     "trailers": (b"0\r\n" + b"X: " + b"a" * 8000 + b"\r\n", None),
+    "trailers after much body": (MUCH + b"0\r\n" + b"X: %b\r\n" % (b"a" * 8000) * 3, None),
+    "more of them": (MUCH + b"0\r\n" + b"X: %b\r\n" % (b"a" * 8000) * 5, "bad_request"),
 }
 
 
 @pytest.mark.parametrize(("sent", "code"), FLOODS.values(), ids=FLOODS)
 async def test_framing_may_outweigh_the_body_by_so_much(sent: bytes, code: str | None) -> None:
-    parser, reading, message, body = begun()
-    upload = Upload(reading, message, body, PACE)
+    parser, reading, _, body = begun()
+    upload = Upload(reading, ChunkedBody.of(body), PACE)
     upload._began_at_s += 3600  # no second has passed
     for at in range(0, len(sent), 5000):
         piece = sent[at : at + 5000]
@@ -129,8 +134,8 @@ async def test_framing_may_outweigh_the_body_by_so_much(sent: bytes, code: str |
 @pytest.mark.parametrize(("after_s", "is_refused"), [(9.5, True), (10.5, False)])
 async def test_crumbs_that_come_slowly_are_welcome(after_s: float, is_refused: bool) -> None:
     sent = CRUMB * ((SURPLUS_BYTES + 10 * SURPLUS_BYTES_PER_S) // 4)
-    parser, reading, message, body = begun()
-    upload = Upload(reading, message, body, PACE)
+    parser, reading, _, body = begun()
+    upload = Upload(reading, ChunkedBody.of(body), PACE)
     upload._began_at_s -= after_s
     parser.feed_data(sent)
     upload.received(sent, None)
@@ -151,21 +156,21 @@ async def test_crumbs_that_come_slowly_are_welcome(after_s: float, is_refused: b
     ],
 )
 async def test_an_upload_knows_whether_what_came_last_was_its_end(pieces: list[bytes], ends_well: bool) -> None:
-    parser, reading, message, body = begun()
-    upload = Upload(reading, message, body, PACE)
+    parser, reading, _, body = begun()
+    upload = Upload(reading, ChunkedBody.of(body), PACE)
     for piece in pieces:
         parser.feed_data(piece)
         upload.received(piece, None)
     assert body.is_eof()
-    assert upload.ends_where_a_body_may is ends_well
+    assert (upload.last_bytes == END_OF_BODY) is ends_well
     upload.end()
 
 
 async def test_a_sized_body_stays_as_it_is() -> None:
-    parser, reading, message, body = begun(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n")
-    upload = Upload(reading, message, body, PACE)
+    parser, reading, _, body = begun(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n")
+    upload = Upload(reading, body, PACE)
     parser.feed_data(b"abc")
     upload.received(b"abc", None)
     upload.end()
     assert type(body) is StreamReader
-    assert (upload.is_chunked, body.read_nowait(-1)) == (False, b"abc")
+    assert (upload.last_bytes, body.read_nowait(-1)) == (b"", b"abc")

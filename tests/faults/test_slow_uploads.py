@@ -121,6 +121,25 @@ async def test_chunks_that_are_mostly_framing_cost_little_memory(
         await site.drained()
 
 
+TRAILERS = b"".join(b"X-%d: %b\r\n" % (at, b"a" * 7600) for at in range(99))
+
+
+@pytest.mark.parametrize("body", [b"", b"ea60\r\n%b\r\n" % bytes(60_000) * 13], ids=["no body", "much body"])
+async def test_trailers_that_do_not_end_cost_little_however_many_come_at_once(redis_url: str, body: bytes) -> None:
+    head = b"POST /upload HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with running_site(redis_url) as site:
+        before_kib = await warmed(site)
+        async with good_traffic(site):
+            with clients(site, 40) as links:
+                sending = [asyncio.create_task(send(link, head + body + b"0\r\n" + TRAILERS)) for link in links]
+                answers = await for_each(links, rest_of)
+                each_kib = (site.private_kib() - before_kib) / len(links)  # the edge still reads what comes
+                await asyncio.gather(*sending)
+        assert {answer[:13] for answer in answers} == {b"HTTP/1.1 400 "}
+        assert each_kib <= FULL_READS_KIB
+        await site.drained()
+
+
 async def test_what_is_no_request_behind_one_under_way_is_held_in_little_memory(redis_url: str) -> None:
     async with running_site(redis_url) as site:
         before_kib = await warmed(site)
