@@ -163,8 +163,8 @@ async def test_a_thousand_tenants_are_there_at_the_start_and_cost_no_compiling(
         mine = {**told, "tenant": f"t{at}", "domains": [{"host": f"t{at}.test", "verified_by": "operator"}]}
         await catalog.commit(Change(f"t{at}", TenantRecord(mine)), None)
 
-    for at in range(0, 1000, 50):
-        await asyncio.gather(*(commit(at + offset) for offset in range(50)))
+    for at in range(0, 1000, 10):
+        await asyncio.gather(*(commit(at + offset) for offset in range(10)))
     async with running_edge(redis_url) as late:
         assert len(late.worker.tenancy) == 1000
         assert (await late.get("/", "t999.test")).status == 200
