@@ -89,7 +89,8 @@ def test_a_run_that_is_interrupted_ends_all_that_it_started(tmp_path: Path, monk
             assert said[-1], b"".join(said).decode()
         started = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(signal.SIGINT)
-        assert run.wait(30) == 130
+        _, rest = run.communicate(timeout=45)
+        assert run.returncode == 130, rest.decode()
     names = {process.name() for process in started if process.is_running()}
     assert len(started) > 5  # origin, nginx and Redis, and the edge's two
     assert not names
