@@ -65,6 +65,8 @@ class Answer:
     _head_seen: bytes | None = b""
     _head_bytes = 0
     _bytes_received = 0
+    _body_bytes = 0
+    _barren_bytes = 0
     _last_bytes = b""
     _interim_answers = 0
     _surplus = False
@@ -128,8 +130,22 @@ class Answer:
                 raise protocol_error(f"unreadable answer: {type(error).__name__}") from error
         for message, payload in messages:
             self._take(message, payload, tail if is_upgraded else b"")
-        if self.message is None and self._bytes_received > MAX_HEAD_BYTES:
-            raise protocol_error("too large a head")
+        if self.message is None:
+            if self._bytes_received > MAX_HEAD_BYTES:
+                raise protocol_error("too large a head")
+        elif self.message.chunked:
+            self._bound_framing(len(data))
+
+    def _bound_framing(self, received_bytes: int) -> None:
+        """Bound what comes without any of the body, trailers mostly: the parser keeps them."""
+        payload = self.payload
+        if payload is None or payload.is_eof():
+            return
+        if payload.total_bytes != self._body_bytes:
+            self._body_bytes, self._barren_bytes = payload.total_bytes, 0
+        self._barren_bytes += received_bytes
+        if self._barren_bytes > MAX_HEAD_BYTES:
+            raise protocol_error("trailers without end")
 
     def _take(self, message: RawResponseMessage, payload: StreamReader, tail: bytes) -> None:
         if self.message is not None:
@@ -150,6 +166,8 @@ class Answer:
             raise protocol_error("a head without an end")  # the parser takes a line of blanks for an empty one
         if message.code == 101:
             self._begin_early(tail)
+        elif message.code == 204 and _announces_a_body(message, names):
+            self._surplus = True  # it has none (RFC 9112 section 6.3), but one may follow, now or in a while
         self.message = message
         self.payload = payload
         if not self.head.done():
@@ -161,6 +179,11 @@ class Answer:
         self._early = StreamReader(self._connection, READ_BUFFER_BYTES, loop=self._connection._loop)
         if tail:
             self._early.feed_data(tail)
+
+    def let_go(self) -> None:
+        """Forget what was received, when nothing more will be: whoever reads the body has it."""
+        self.message = self.payload = self._early = self._head_seen = None
+        self._last_bytes = b""
 
     def take_early(self) -> bytes:
         """Give what has come in the new protocol so far."""
@@ -178,6 +201,8 @@ class Answer:
                 return b""
             if not seen.startswith(_BEGIN, begin):
                 raise protocol_error("not HTTP/1")
+            if seen.count(b"\r", begin, end) != seen.count(b"\r\n", begin, end):
+                raise protocol_error("a carriage return alone")  # which the parser takes for a line end in places
             if seen.find(b"\n ", begin, end) >= 0 or seen.find(b"\n\t", begin, end) >= 0:
                 # RFC 9112 section 5.2: what the parser makes of obsolete folding depends on how it comes in pieces.
                 raise protocol_error("a folded field line")
@@ -246,6 +271,12 @@ def answer_fault(message: RawResponseMessage, names: FieldNames, *, asks_upgrade
     if b"".join(map(_VALUE, raw)).translate(None, _ALLOWED):
         return "a control character in a field"
     return None
+
+
+def _announces_a_body(message: RawResponseMessage, names: FieldNames) -> bool:
+    if names.coding_at is not None:
+        return True
+    return names.length_at is not None and length_of(message.raw_headers[names.length_at][1]) != 0
 
 
 def _is_length(digits: bytes) -> bool:

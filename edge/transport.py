@@ -217,6 +217,7 @@ class UpstreamConnection(BaseProtocol):
             self.tunnel.end()
         elif self._answer is not None:
             self._end_answer(self._answer)
+            self._answer.let_go()  # its body holds this connection, and this would hold all that lies there unread
         super().connection_lost(exc)
 
     def resume_reading(self, resume_parser: bool = True) -> None:

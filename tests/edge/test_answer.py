@@ -69,6 +69,73 @@ async def test_a_folded_line_is_a_protocol_error_however_it_comes(folded: bytes,
     assert not answer.head.done()
 
 
+OK = b"HTTP/1.1 200 OK\r\n"
+BARE_RETURNS = {
+    "behind a name": OK + b"X: \rSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\nhi",
+    "behind a name, and a length": OK + b"X: \rContent-Length: 2\r\n\r\nhi",
+    "for a value": OK + b"X:\r\r\nContent-Length: 2\r\n\r\nhi",
+    "for a value, behind a length": OK + b"Content-Length: 21\r\nX:\r\r\nContent-Type: a\r\n\r\nhi",
+    "in an interim answer": b"HTTP/1.1 103 Early\r\nX:\r\r\nY: 1\r\n\r\n" + OK + b"Content-Length: 0\r\n\r\n",
+    "behind an interim answer": b"HTTP/1.1 103 Early\r\n\r\n" + OK + b"X: \rA: b\r\nContent-Length: 0\r\n\r\n",
+    "among bare line feeds": b"HTTP/1.1 200 OK\nX:\r\rA: b\nContent-Length: 0\n\n",
+    "in the status line": b"HTTP/1.1 200 OK\rX: a\r\nContent-Length: 0\r\n\r\n",
+    "behind a status": b"HTTP/1.1 304\rX: a\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 20, 1000])
+@pytest.mark.parametrize("data", BARE_RETURNS.values(), ids=BARE_RETURNS)
+async def test_a_carriage_return_alone_is_no_line_end(data: bytes, step: int) -> None:
+    answer = answer_to()
+    with pytest.raises(UpstreamError) as caught:
+        feed(answer, data, step)
+    assert caught.value.code == "upstream_protocol"
+    assert not answer.head.done()
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_clean"),
+    [
+        (b"", True),
+        (b"Content-Length: 0\r\n", True),
+        (b"Content-Length: 42\r\n", False),
+        (b"Transfer-Encoding: chunked\r\n", False),
+    ],
+)
+async def test_what_follows_a_204_that_announces_a_body_is_in_doubt(fields: bytes, is_clean: bool) -> None:
+    answer = answer_to()
+    answer.feed(b"HTTP/1.1 204 No Content\r\n" + fields + b"\r\n")
+    assert answer.is_complete
+    assert answer.is_clean is is_clean
+
+
+@pytest.mark.parametrize("fields", [b"Content-Length: 42\r\n", b"Transfer-Encoding: chunked\r\n"])
+@pytest.mark.parametrize(("method", "status"), [("GET", b"304 Not Modified"), ("HEAD", b"200 OK")])
+async def test_a_304_and_an_answer_to_head_say_how_long_a_body_would_be(
+    method: str, status: bytes, fields: bytes
+) -> None:
+    answer = answer_to(method)
+    answer.feed(b"HTTP/1.1 " + status + b"\r\n" + fields + b"\r\n")
+    assert answer.is_clean
+
+
+@pytest.mark.parametrize("step", [1000, 40_000])
+@pytest.mark.parametrize("behind", [b"0\r\n", b"1;a="], ids=["trailers", "an extension"])
+async def test_what_is_no_body_has_the_bound_of_a_head(behind: bytes, step: int) -> None:
+    head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+    trailers = behind + b"".join(b"X-%d: %b\r\n" % (at, b"a" * 1000) for at in range(120))
+    for body in (b"2\r\nhi\r\n", b"%x\r\n%b\r\n" % (400_000, bytes(400_000))):
+        answer = answer_to()
+        for at in range(0, len(head + body), step):
+            answer.feed((head + body)[at : at + step])
+            assert answer.payload is not None
+            answer.payload.read_nowait(-1)
+        with pytest.raises(UpstreamError) as caught:
+            feed(answer, trailers, step)
+        assert caught.value.code == "upstream_protocol"
+        assert answer._bytes_received <= len(head) + len(body) + MAX_HEAD_BYTES + step
+
+
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
 async def test_a_body_may_look_like_folded_lines(step: int) -> None:
     body = b" a\r\n b\r\n\r\n c\n d"

@@ -93,6 +93,9 @@ BREAKS: dict[str, tuple[tuple[Step, ...], tuple[int, str]]] = {
     "NUL in a field": (says(ok(b"X: a\0b", b"Content-Length: 4", body=b"evil")), PROTOCOL_502),
     "a control character in a field": (says(ok(b"X: a\x01b", b"Content-Length: 4", body=b"evil")), PROTOCOL_502),
     "a bare CR in a field": (says(ok(b"X: a\rSet-Cookie: b", b"Content-Length: 4", body=b"evil")), PROTOCOL_502),
+    "a bare CR behind a name": (says(ok(b"X: \rSet-Cookie: b", b"Content-Length: 4", body=b"evil")), PROTOCOL_502),
+    "a bare CR for a value": (says(ok(b"X:\r", b"Content-Length: 4", body=b"evil")), PROTOCOL_502),
+    "a folded field": (says(ok(b"X: a", b" b", b"Content-Length: 4", body=b"evil")), PROTOCOL_502),
     "10,000 fields": (says(ok(*[b"X: a"] * 10_000)), PROTOCOL_502),
     "a field without an end": ((READ_HEAD, Drip(ok(b"X: " + b"a" * 8 * MIB), 0, 65_536), HANG), PROTOCOL_502),
     "fields without an end": ((READ_HEAD, Drip(ok(*[b"X: " + b"a" * 8000] * 1000), 0, 65_536), HANG), PROTOCOL_502),
@@ -160,6 +163,17 @@ async def test_after_an_answer_that_leaves_a_doubt_nobody_uses_its_connection(
         assert len(evil.connections) == 2
 
 
+@pytest.mark.parametrize("field", [b"Content-Length: 42", b"Transfer-Encoding: chunked"])
+async def test_after_a_204_that_announces_a_body_nobody_uses_its_connection(
+    bare_edge: RunningEdge, field: bytes
+) -> None:
+    async with running_evil_origin(*says(b"HTTP/1.1 204 No Content\r\n" + field + b"\r\n\r\n"), then=GOOD) as evil:
+        await bare_edge.put(impatient(evil.url))
+        first, second = [answers_in(await talk_to(bare_edge.port, get(CLOSING)))[0] for _ in range(2)]
+        assert (first.status, first.body, second.status, second.body) == (204, b"", 200, b"good")
+        assert len(evil.connections) == 2
+
+
 # What breaks when the client has its answer's head: the client's connection is reset, never ended as if that were all.
 CHUNKS = ok(b"Transfer-Encoding: chunked", body=b"4\r\nhalf\r\n")
 SIZED = ok(b"Content-Length: 9", body=b"half")
@@ -171,6 +185,7 @@ CUTS: dict[str, tuple[bytes, tuple[Step, ...]]] = {
     "silence in the chunks": (CHUNKS, (HANG,)),
     "a chunk with a bad size": (CHUNKS, (Send(b"zz\r\nxx\r\n0\r\n\r\n"), HANG)),
     "a chunk longer than it says": (CHUNKS, (Send(b"1\r\nxyz\r\n0\r\n\r\n"), HANG)),
+    "trailers without an end": (CHUNKS, (Drip(b"0\r\n" + b"X: %b\r\n" % (b"a" * 8000) * 90, 0, 65_536), HANG)),
     "a reset in a body without a length": (ok(body=b"half"), (RESET,)),
 }
 
