@@ -181,7 +181,8 @@ class Answer:
             self._early.feed_data(tail)
 
     def let_go(self) -> None:
-        """Forget what was received, when nothing more will be: whoever reads the body has it."""
+        """Forget what was received, once, when nothing more will be: whoever reads the body has it."""
+        del self.parser
         self.message = self.payload = self._early = self._head_seen = None
         self._last_bytes = b""
 

@@ -20,7 +20,7 @@ from edge.deadlines import HeadDeadline, WriteDeadline
 from edge.errors import EdgeError
 from edge.exchange import Exchange, unreadable
 from edge.head import fault_of
-from edge.parsing import ParsingConnection
+from edge.parsing import LINE_ENDS, ParsingConnection
 from edge.reads import READ_BYTES, bound_reads
 from edge.tunnel import Tunnel, TunnelSink
 
@@ -127,7 +127,9 @@ class ClientConnection(ParsingConnection):
         """Say whether the client may still be sending, as it does not know or has not said that this is the end."""
         if self._tunnel is not None or self._close:
             return False
-        return not (isinstance(message, RawRequestMessage) and message.should_close and payload.is_eof())
+        return bool(self._ahead) or not (
+            isinstance(message, RawRequestMessage) and message.should_close and payload.is_eof()
+        )
 
     async def _wait_for_message(self) -> None:
         self._waiter = self._loop.create_future()
@@ -280,6 +282,8 @@ class ClientConnection(ParsingConnection):
         else:
             self._begin(data)
             if not self._messages:
+                if self._request_count and not (self._head.received_bytes or data.strip(LINE_ENDS)):
+                    return  # some clients end a body with an empty line: they are as idle as before
                 self._end_idleness()
                 self._head.received(len(data))
             elif self._head.is_running:

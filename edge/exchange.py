@@ -92,7 +92,8 @@ class Exchange:
         self.content_length = None if length is None else length_of(length)
         self.body_exists = payload is not EMPTY_PAYLOAD or length is not None
         self.content: BodyReader = payload
-        if payload is not EMPTY_PAYLOAD and self.headers.get("Expect", "").lower() == "100-continue":
+        expected = "" if payload is EMPTY_PAYLOAD else self.headers.get("Expect", "")
+        if expected.lower() == "100-continue" and not self._is_http_10:  # RFC 9110 section 10.1.1
             self.content = ContinueReader(self, payload)
 
     @property

@@ -218,6 +218,7 @@ async def _upload(connection: UpstreamConnection, reader: BodyReader, plan: Body
     try:
         while data := await reader.readany():
             connection.write(chunk(data) if is_chunked else data)
+            data = b""  # a target that takes nothing has it held once, by the transport
             if connection.writing_paused:
                 # A target that takes nothing more has as long as one that sends nothing more.
                 connection.fail_after(timeouts.idle_s)

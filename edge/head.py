@@ -41,7 +41,7 @@ def read_target(exchange: Exchange) -> Target:
         raise exchange.parse_error
     if exchange.version not in _HTTP_VERSIONS:
         raise EdgeError("version_not_supported")
-    if exchange.method not in METHODS:  # TRACE, CONNECT, and those of RTSP, which the parser takes too
+    if exchange.method not in METHODS:  # TRACE, CONNECT, and whatever else the parser knows
         raise EdgeError("method_not_implemented")
     if exchange.body_exists or "Transfer-Encoding" in exchange.headers:
         _check_body(exchange)

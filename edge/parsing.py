@@ -25,7 +25,9 @@ from edge.reads import READ_BYTES
 from edge.upload import END_OF_BODY, ChunkedBody, Upload
 
 END_OF_HEAD = b"\r\n\r\n"
-LINE_ENDS = b"\r\n"
+END_OF_LINE = LINE_ENDS = b"\r\n"
+PROTOCOL = b" HTTP/"
+_PROTOCOL_FROM_END = len(b" HTTP/1.1")
 
 
 class ParsingConnection(EndingConnection):
@@ -33,11 +35,14 @@ class ParsingConnection(EndingConnection):
 
     __slots__ = (
         "_ahead",
+        "_ahead_heads",
         "_body_left_bytes",
         "_current",
         "_end_so_far",
         "_head_bytes",
+        "_is_http",
         "_limits",
+        "_line",
         "_reading",
         "_upload",
         "_whole",
@@ -50,8 +55,10 @@ class ParsingConnection(EndingConnection):
         self._limits = limits
         self._current: Exchange | None = None
         """The request under way."""
-        self._ahead = b""
+        self._ahead = bytearray()
         """What has come behind the request under way: no more than two reads."""
+        self._ahead_heads = 0
+        """How many heads end in it."""
         self._reading: StreamReader = EMPTY_PAYLOAD
         """The body of the request that was parsed last."""
         self._body_left_bytes = 0
@@ -60,6 +67,10 @@ class ParsingConnection(EndingConnection):
         """What watches it until it is here to its end."""
         self._end_so_far = b""
         """The last bytes of a head that is not complete, of as many as can belong to its end."""
+        self._line: bytes | None = b""
+        """What has come of a request's line; None once its end has."""
+        self._is_http = True
+        """Whether that line named HTTP."""
         self._head_bytes = 0
         """The size of the head that was parsed last, or of what there is of it."""
         self._whole: StreamReader | None = None
@@ -83,6 +94,8 @@ class ParsingConnection(EndingConnection):
     def _begin(self, data: bytes) -> None:
         """Parse what begins a request, or goes on with its head; what is behind the head is its body, or waits."""
         while data:
+            if self._line is not None:
+                self._look_at_line(self._line + data if self._line else data)
             end = self._end_of_head(data)
             if not end:
                 self._head_bytes += len(data)
@@ -90,12 +103,23 @@ class ParsingConnection(EndingConnection):
                 super().data_received(data)
                 return
             self._head_bytes += end
-            self._end_so_far = b""
+            self._end_so_far = self._line = b""
             super().data_received(data[:end])
             data = data[end:]
             if self._messages:
                 self._begin_body(data)
                 return
+
+    def _look_at_line(self, line: bytes) -> None:
+        """Learn whether the request is one of HTTP: the parser takes RTSP and ICE too, and does not tell."""
+        if line[0] in LINE_ENDS:
+            line = line.lstrip(LINE_ENDS)
+        end = line.find(END_OF_LINE)
+        if end < 0:
+            self._line = line
+        else:
+            self._line = None
+            self._is_http = line.startswith(PROTOCOL, end - _PROTOCOL_FROM_END)
 
     def _end_of_head(self, data: bytes) -> int:
         """Say how many of these bytes belong to the head that has begun, 0 when its end is not among them."""
@@ -113,6 +137,9 @@ class ParsingConnection(EndingConnection):
         message, payload = self._messages[-1]
         if not isinstance(message, RawRequestMessage):
             return  # where the next request would begin, nobody can tell
+        if not self._is_http and message.version.major:  # HTTP/0.9 names no protocol
+            self._messages[-1] = (EdgeError("bad_request", "not HTTP"), EMPTY_PAYLOAD)  # type: ignore[assignment]
+            return
         self._reading = payload
         self._body_left_bytes = 0
         if payload is EMPTY_PAYLOAD:
@@ -134,7 +161,8 @@ class ParsingConnection(EndingConnection):
         if self._upgraded:
             super().data_received(data)
         elif self._reading.is_eof():
-            self._keep(data)
+            if self._is_over(self._reading):  # else nothing that follows will be served
+                self._keep(data)
         elif left_bytes:
             own = data[:left_bytes]
             self._body_left_bytes -= len(own)
@@ -157,14 +185,19 @@ class ParsingConnection(EndingConnection):
 
     def _keep(self, data: bytes) -> None:
         """Keep what comes ahead of its turn, and read no more once it is much, or would be many requests."""
-        self._ahead += data
-        is_much = len(self._ahead) >= READ_BYTES or self._ahead.count(END_OF_HEAD) >= self._limits.max_pipelined
+        ahead = self._ahead
+        before = max(0, len(ahead) - len(END_OF_HEAD) + 1)  # a head's end may have begun there
+        ahead += data
+        self._ahead_heads += ahead.count(END_OF_HEAD, before)
+        is_much = len(ahead) >= READ_BYTES or self._ahead_heads >= self._limits.max_pipelined
         if is_much and not self._buffer_paused:
             self._pause_reading_for_buffer()
 
     def _take_ahead(self) -> bytes:
         """Give what was kept, whose turn has come, and read on."""
-        data, self._ahead = self._ahead, b""
+        data = bytes(self._ahead)
+        self._ahead = bytearray()
+        self._ahead_heads = 0
         if self._buffer_paused:
             self._resume_reading_for_buffer()
         return data
@@ -188,14 +221,25 @@ class ParsingConnection(EndingConnection):
             self._note_end(body, upload.last_bytes)
 
     def _note_end(self, body: StreamReader, last_bytes: bytes) -> None:
-        if isinstance(body, ChunkedBody) and last_bytes.endswith(END_OF_BODY) and self._is_last(body):
-            self._begin_anew(body)
-        if self._current is not None and not self._is_over(body):
-            self._current.is_keep_alive = False
+        if isinstance(body, ChunkedBody):
+            if last_bytes.endswith(END_OF_BODY) and self._is_last(body):
+                self._begin_anew(body)
+            if not self._is_over(body):
+                self._forget_behind(body)
 
     def _is_last(self, body: StreamReader) -> bool:
         """Say whether nothing behind this body has been parsed."""
         return not self._messages or self._messages[-1][1] is body
+
+    def _forget_behind(self, body: StreamReader) -> None:
+        """Let go of what was parsed behind a body, and have its request be the last: nothing of it will be served."""
+        while not self._is_last(body):
+            self._messages.pop()
+        self._parser = self._new_parser()
+        if self._buffer_paused:  # for there were many of them; what still comes is thrown away
+            self._resume_reading_for_buffer()
+        if self._current is not None:
+            self._current.is_keep_alive = False
 
     def _is_over(self, body: StreamReader) -> bool:
         """Say whether what comes after a request with a body can be another one: it is over, and nothing is left."""
@@ -239,5 +283,7 @@ class ParsingConnection(EndingConnection):
         super().connection_lost(exc)
         # What was read is large, and in a ring with this: it would stay until the collector of rings comes to it.
         self._messages.clear()
-        self._ahead = b""
+        self._ahead = bytearray()
+        self._message_tail = b""
         self._reading = EMPTY_PAYLOAD
+        self._whole = None

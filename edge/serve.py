@@ -97,7 +97,8 @@ class EdgeService:
             else:
                 await self._run_tunnel(connection, exchange, response, ctx.answer_fields)
         except EdgeError as error:
-            served.error = error
+            # Its traceback leads here, and so to itself: a body that was read would stay until the collector comes.
+            served.error = error.with_traceback(None)
             await exchange.refuse(error, _added(served))
         except web.HTTPException as answer:  # a middleware's early answer, in the toolkit's manner
             response = ProxyResponse.of(answer.status, answer.headers, (answer.text or "").encode())

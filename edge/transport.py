@@ -132,6 +132,7 @@ class UpstreamConnection(BaseProtocol):
         """Take the connection out of the request whose answer has been read to its end; reuse it if that is safe."""
         self._head_due_s = self._idle_timeout_s = NEVER_S
         if self.transport is None:
+            self._answer = None
             return
         answer = self._answer
         if self.is_usable() and answer is not None and answer.is_clean:
@@ -158,6 +159,8 @@ class UpstreamConnection(BaseProtocol):
             self._answer.head.cancel()  # without effect when it is done
         if self.transport is not None:
             self.transport.abort()
+        else:
+            self._answer = None
 
     def close(self) -> None:
         """Close a connection that no request is on, by TLS with a goodbye; idempotent. No target is waited for."""
@@ -218,7 +221,10 @@ class UpstreamConnection(BaseProtocol):
         elif self._answer is not None:
             self._end_answer(self._answer)
             self._answer.let_go()  # its body holds this connection, and this would hold all that lies there unread
+        if self._is_aborted:  # else its head may still be asked for
+            self._answer = None
         super().connection_lost(exc)
+        self._parser = self._spare_parser = None
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         # A stream asks for this with every piece that is read of it; mostly nobody has paused.

@@ -41,6 +41,8 @@ class Target:
             for line in head.lower().split(b"\r\n"):
                 if line.startswith(b"content-length: "):
                     await reader.readexactly(int(line[16:]))
+                elif line == b"transfer-encoding: chunked":
+                    await reader.readuntil(b"0\r\n\r\n")
             if path == b"/slow":
                 await self.may_answer.wait()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(path), path))
@@ -156,4 +158,79 @@ async def test_bodies_and_requests_keep_their_bytes_however_they_come(
         answers = await reader.read()
     assert statuses(answers) == [b"200"] * 5
     assert target.asked == [b"/a", b"/p", b"/e", b"/p", b"/last"]
+    writer.close()
+
+
+CHUNKED = b"POST /slow HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("behind", [get(b"/a") * 31, HUGE[:-2], b"GET / HT", b"nonsense\r\n\r\n"])
+@pytest.mark.parametrize("more", [b"", get(b"/late") * 3])
+async def test_nothing_is_kept_of_what_comes_with_the_end_of_a_chunked_upload(
+    edge: RunningEdge, target: Target, behind: bytes, more: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    writer.write(CHUNKED + b"2\r\nhi\r\n0\r\n\r\n" + behind)
+    await until(lambda: target.asked)
+    [connection] = edge.worker.server.connections
+    assert isinstance(connection, ClientConnection)
+    writer.write(more)
+    await asyncio.sleep(0.05)
+    assert not connection._messages
+    assert not connection._ahead
+    target.may_answer.set()
+    async with asyncio.timeout(10):
+        answers = await reader.read()
+    assert (statuses(answers), answers.count(b"Connection: close")) == ([b"200"], 1)
+    assert target.asked == [b"/slow"]
+    writer.close()
+
+
+async def test_a_client_that_leaves_with_requests_behind_its_chunked_upload_is_seen_to_go(
+    edge: RunningEdge, target: Target
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    writer.write(CHUNKED + b"0\r\n\r\n" + get(b"/a") * 31)
+    await until(lambda: target.asked)
+    writer.transport.abort()
+    await until(lambda: not edge.worker.server.connections)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (CHUNKED + b"2\r\nhi\r\n0\r\n\r\n",),
+        (CHUNKED + b"2\r\nhi\r\n0\r\n", b"\r\n"),
+        (CHUNKED + b"2\r\nhi\r\n0", b"\r\n\r\n"),
+        (CHUNKED, b"2\r\nhi\r\n0\r", b"\n\r\n"),
+    ],
+)
+async def test_a_request_follows_a_chunked_upload_however_its_end_was_cut(
+    edge: RunningEdge, target: Target, pieces: tuple[bytes, ...]
+) -> None:
+    asyncio.get_running_loop().call_later(0.2, target.may_answer.set)  # an answer before would be the last
+    assert statuses(await talk(edge, *pieces, LAST)) == [b"200", b"200"]
+    assert target.asked == [b"/slow", b"/last"]
+
+
+async def test_an_answer_arrives_whole_though_more_than_its_request_had_come(edge: RunningEdge, target: Target) -> None:
+    """A close with bytes unread is a reset, which may overtake the answer."""
+    target.may_answer.set()
+    for more in (b"x", get(b"/a") * 3, get(b"/a") * 1500):
+        assert statuses(await talk(edge, LAST + more)) == [b"200"]
+
+
+@pytest.mark.parametrize("edge", [{"head_timeout_s": "200ms", "keepalive_timeout_s": "1s"}], indirect=True)
+async def test_an_empty_line_behind_a_body_begins_no_head(edge: RunningEdge, target: Target) -> None:
+    target.may_answer.set()
+    upload = b"POST /p HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\nhi"
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    for end in (b"\r\n", b"\r\n\r\n"):
+        writer.write(upload)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(end)
+        await asyncio.sleep(0.4)  # longer than a head may take
+    async with asyncio.timeout(10):
+        assert b"408" not in await reader.read()
+    assert edge.worker.server.census.met["idle"] == 1
     writer.close()
