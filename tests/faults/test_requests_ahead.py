@@ -234,3 +234,14 @@ async def test_an_empty_line_behind_a_body_begins_no_head(edge: RunningEdge, tar
         assert b"408" not in await reader.read()
     assert edge.worker.server.census.met["idle"] == 1
     writer.close()
+
+
+async def test_a_client_that_ends_its_side_is_gone(edge: RunningEdge, target: Target) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    writer.write(get(b"/slow"))
+    await until(lambda: target.asked)
+    writer.write_eof()
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    await until(lambda: not edge.worker.server.connections)
+    writer.close()
