@@ -26,6 +26,8 @@ from edge.tunnel import Tunnel, TunnelSink
 
 WRITE_BUFFER_BYTES = READ_BYTES
 """One read may be passed on without a wait; who does not take it has the next ones wait at the target."""
+TLS_WRITE_BUFFER_BYTES = 0
+"""By TLS what is encrypted waits in a transport below, 64 KiB of it, before anything waits in this one."""
 READ_BUFFER_BYTES = 32 * 1024
 FIRST_REQUEST_S = 1.0
 
@@ -265,7 +267,8 @@ class ClientConnection(ParsingConnection):
             self.scheme = "https"
         super().connection_made(transport)
         if self.transport is not None:
-            self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
+            is_tls = self.scheme == "https"
+            self.transport.set_write_buffer_limits(TLS_WRITE_BUFFER_BYTES if is_tls else WRITE_BUFFER_BYTES)
             bound_reads(self.transport, self)
         self._head.start()
         if self._server.is_draining:
