@@ -116,25 +116,31 @@ class Guards:
         if entry is not None:
             return entry
         name = keys.places(tenant, place.name, place.key)
-        room = self._rooms.get(name)
-        if room is None:
-            room = self._rooms[name] = Room(name, place.most)
-        entry = await self._entered(room, place)
+        entry = await self._entered(name, place)
         if entry.admitted or entry.source != "store":
             return entry
         await asyncio.sleep(AGAIN_S)
-        return await self._entered(room, place)
+        return await self._entered(name, place)
 
-    async def _entered(self, room: Room, place: Place) -> Entry:
+    def _room(self, name: str, place: Place) -> Room:
+        """Find the room of this name now: one in which nobody is may be forgotten while a request awaits something."""
+        room = self._rooms.get(name)
+        if room is None:
+            room = self._rooms[name] = Room(name, place.most)
+            self._keep_up()
+        return room
+
+    async def _entered(self, name: str, place: Place) -> Entry:
         if not self._may_ask():
-            return self._without_redis(room, place)
+            return self._without_redis(name, place)
+        room = self._room(name, place)
         waiter: asyncio.Future[Entry | None] = asyncio.get_running_loop().create_future()
         room.waiting.append(waiter)
         if not room.is_asking:
             room.is_asking = True
             self._start(self._ask(room))
         try:
-            return await waiter or self._without_redis(room, place)
+            return await waiter or self._without_redis(name, place)
         except asyncio.CancelledError:
             self._pass_on(room, waiter)
             raise
@@ -176,9 +182,10 @@ class Guards:
             if entry is not None and entry.admitted:
                 self._left(room)
 
-    def _without_redis(self, room: Room, place: Place) -> Entry:
+    def _without_redis(self, name: str, place: Place) -> Entry:
         if place.on_store_loss == "closed":
             return Entry(False, 0, "closed")
+        room = self._room(name, place)
         if place.on_store_loss == "open":
             return room.entered("open")
         share = max(1, place.most // max(1, self._live_workers()))
@@ -204,7 +211,6 @@ class Guards:
             room.is_asking = False
             self._tell(room, room.waiting, None)
             room.waiting = []
-        self._keep_up()
 
     def _tell(self, room: Room, waiting: list[asyncio.Future[Entry | None]], granted: int | None) -> None:
         for waiter in waiting:

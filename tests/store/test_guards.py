@@ -13,7 +13,7 @@ from store import guards, keys
 from store.client import Client, connect
 from store.decisions import Take
 from store.embedded import RedisProcess
-from store.guards import LIFE_S, Guards, Place
+from store.guards import LIFE_S, Entry, Guards, Place
 from store.limiter import Limiter
 from tests.fakes.waiting import until
 
@@ -130,9 +130,9 @@ async def test_one_request_after_the_other_is_never_refused_whichever_worker_it_
             leave(worker, 1, one_place)
 
 
-async def until_counted(client: Client, expected: dict[bytes, int]) -> None:
+async def until_counted(client: Client, expected: dict[bytes, int], place: Place = THREE) -> None:
     async with asyncio.timeout(5):
-        while await counted(client) != expected:  # noqa: ASYNC110 - Redis does not say when it changes
+        while await counted(client, place) != expected:  # noqa: ASYNC110 - Redis does not say when it changes
             await asyncio.sleep(0.005)
 
 
@@ -163,6 +163,88 @@ async def test_what_goes_on_for_long_is_counted_all_the_while(
         for _ in range(8):
             await asyncio.sleep(0.1)
             assert await enter(other, 1) == [False]
+
+
+async def refused_once(guards: Guards, place: Place) -> asyncio.Task[Entry]:
+    """Begin to enter where no place is free, up to where it waits for what may be on its way."""
+    before = guards.calls
+    entering = asyncio.create_task(guards.enter("acme", place))
+    await until(lambda: guards.calls > before and not any(room.is_asking for room in guards._rooms.values()))
+    return entering
+
+
+ONE = Place("one", "k", 1)
+
+
+async def test_who_is_refused_asks_once_more_in_a_moment(
+    redis_url: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guards, "AGAIN_S", 0.2)
+    async with some_guards(redis_url, "n/0/1") as one, some_guards(redis_url, "n/1/2") as other:
+        assert await enter(one, 1, ONE) == [True]
+        entering = await refused_once(other, ONE)
+        leave(one, 1, ONE)
+        await until_counted(client, {}, ONE)
+        assert await entering == (True, 0, "store")
+
+
+async def test_who_asks_once_more_is_counted_although_the_room_was_forgotten_meanwhile(
+    redis_url: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guards, "AGAIN_S", 0.2)
+    monkeypatch.setattr(guards, "LIFE_S", 0.4)
+    monkeypatch.setattr(guards, "RENEW_S", 0.1)
+    async with some_guards(redis_url, "n/0/1") as one, some_guards(redis_url, "n/1/2") as other:
+        assert await enter(one, 1, ONE) == [True]
+        entering = await refused_once(other, ONE)
+        await until(lambda: not other._rooms)  # nobody is in it
+        leave(one, 1, ONE)
+        assert (await entering).admitted
+        assert other.running == 1
+        await asyncio.sleep(0.6)
+        assert await enter(one, 1, ONE) == [False]
+        leave(other, 1, ONE)
+        await until_counted(client, {}, ONE)
+
+
+async def test_no_room_is_forgotten_that_is_counted_or_waited_in(
+    redis_url: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guards, "LIFE_S", 60.0)
+    many = THREE._replace(most=30)
+    async with some_guards(redis_url) as one:
+        entering = asyncio.create_task(one.enter("acme", many))
+        await asyncio.sleep(0)  # it waits
+        one._renew()  # as its timer does
+        assert (await entering).admitted
+        assert one.running == 1
+        leave(one, 1, many)
+        assert (await counted(client))[b"n/0/1"] == 1
+        one._renew()
+        await until_counted(client, {})
+
+
+async def test_what_began_without_redis_in_a_room_of_its_own_is_counted_when_it_is_back(
+    own_redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guards, "RENEW_S", 0.1)
+    async with some_guards(own_redis.url) as one, connect(own_redis.url, "control") as client:
+        await asyncio.to_thread(own_redis.stop)
+        while one._may_ask():
+            await enter(one, 1, ONE._replace(on_store_loss="closed"))
+        await until(lambda: not one._rooms)
+        assert await enter(one, 2) == [True, True]
+        await asyncio.to_thread(own_redis.start)
+        await until_counted(client, {b"n/0/1": 2})
+
+
+async def test_closing_leaves_nobody_waiting(redis_url: str) -> None:
+    async with some_guards(redis_url) as one:
+        entering = [asyncio.create_task(one.enter("acme", THREE)) for _ in range(5)]
+        await asyncio.sleep(0)
+        await one.aclose()
+        async with asyncio.timeout(5):
+            assert sum(entry.admitted for entry in await asyncio.gather(*entering)) == 3
 
 
 async def test_who_goes_while_waiting_leaves_no_place_taken(own_redis: RedisProcess) -> None:
