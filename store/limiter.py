@@ -230,7 +230,7 @@ class Limiter:
         held.granted(Grant(reply[0], reply[1], _states(reply)))
         decision = self._decide(held) if is_for_one else None
         self._distribute(held)
-        if not held.life_s:
+        if held.grant.units == 1 or not held.life_s:  # it was to be spent at once, by those who have waited
             self._give_back(held)
         return decision
 
