@@ -64,10 +64,15 @@ class Room:
         self.waiting: list[asyncio.Future[Entry | None]] = []
         self.is_asking = False
 
+    @property
+    def left(self) -> int:
+        """How many more could be taken, by what Redis said last."""
+        return max(0, self.most - self.others - self.running)
+
     def entered(self, source: Source = "store") -> Entry:
         """Take a place."""
         self.running += 1
-        return Entry(True, max(0, self.most - self.others - self.running), source)
+        return Entry(True, self.left, source)
 
 
 class Guards:
@@ -144,6 +149,11 @@ class Guards:
         except asyncio.CancelledError:
             self._pass_on(room, waiter)
             raise
+
+    def left(self, tenant: str, place: Place) -> int | None:
+        """Say how many more requests could go on, as far as this worker knows; None where it knows nothing."""
+        room = self._rooms.get(keys.places(tenant, place.name, place.key))
+        return None if room is None else room.left
 
     def leave(self, tenant: str, place: Place) -> None:
         """Give a place back; it is kept for a moment."""

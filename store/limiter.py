@@ -82,6 +82,14 @@ class Limiter:
             return held.decided(now_s, is_taken=False)
         return None
 
+    def refused_at_once(self, tenant: str, takes: tuple[Take, ...]) -> Decision | None:
+        """Repeat what was refused just now, where there cannot be more yet; None where that is not known. Takes none."""
+        held = self._held.get((tenant, takes))
+        if held is None or held.units:
+            return None
+        now_s = self._now()
+        return held.decided(now_s, is_taken=False) if now_s < held.refused_until_s else None
+
     async def take(self, tenant: str, takes: Sequence[Take]) -> Decision:
         """Take one from every limit, or none of them; never raises for a lost store.
 

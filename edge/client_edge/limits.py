@@ -1,7 +1,7 @@
 """How often: the limits of a route, all taken together or none, and the fields that tell the client where it stands.
 
-First the places of requests under way, which are left when the request is over, whatever becomes of it; then rates and
-quotas, in one decision. What is only counted in shadow comes last, and refuses nobody.
+First the places of requests under way, which are left when the request is over, whatever becomes of it, or is refused;
+then rates and quotas, in one decision. What is only counted in shadow comes last, and refuses nobody.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edge.errors import EdgeError
 from edge.middleware import ProxyMiddleware
 from edge.telemetry.counters import Counters
 from store.decisions import Decision, Source, Take
-from store.guards import RETRY_AFTER_S, Guards, Place
+from store.guards import RETRY_AFTER_S, Entry, Guards, Place
 from store.limiter import Limiter
 from store.model import ConcurrentLimit, Limit, QuotaLimit, RateLimit
 from store.quota import NOMINAL_S
@@ -92,37 +92,65 @@ class _Limits:
         takes = self._all_takes(ctx, []) if self._only_take is None else (self._only_take(ctx),)
         decision = self._limiter.take_at_once(self._tenant, takes)
         if decision is None:
-            return self._ask(ctx, takes, [])
+            return self._ask(ctx, takes)
         self._settle(ctx, decision, [])
         return None
 
-    def _all_takes(self, ctx: ProxyContext, places: list[str]) -> tuple[Take, ...]:
+    def _all_takes(self, ctx: ProxyContext, places: Sequence[Place]) -> tuple[Take, ...]:
         try:
             return tuple([take for of in self._takes if (take := of(ctx)) is not None])
         except CostError as error:
             decision = Decision(False, (), error.retry_after_s, "store")
-            self._tell(ctx, decision, [*places, place_state(error.name, 0)])
+            self._tell(ctx, decision, [*self._left(places), place_state(error.name, 0)])
             raise _refusal(decision) from error
 
-    async def _ask(self, ctx: ProxyContext, takes: tuple[Take, ...], places: list[str]) -> None:
-        self._settle(ctx, await self._limiter.take(self._tenant, takes), places)
+    async def _ask(self, ctx: ProxyContext, takes: tuple[Take, ...]) -> None:
+        self._settle(ctx, await self._limiter.take(self._tenant, takes), [])
 
     async def _enter(self, ctx: ProxyContext) -> None:
-        """Take the places, one after the other; who is refused one leaves those it has when it is over."""
-        stand: list[str] = []
-        source: Source = "store"
-        for place_of in self._places:
-            place = place_of(ctx)
-            entry = await self._guards.enter(self._tenant, place)
-            source = entry.source
-            stand.append(place_state(place.name, entry.left))
-            if not entry.admitted:
-                self._settle(ctx, Decision(False, (), RETRY_AFTER_S, entry.source), stand)
+        """Take the places, and then of the rates; who is refused leaves at once those that it has.
+
+        Who is known to be refused by a rate takes none: others would go without.
+        """
+        places = [of(ctx) for of in self._places]
+        takes = self._all_takes(ctx, places)
+        refused = self._limiter.refused_at_once(self._tenant, takes)
+        if refused is not None:
+            self._settle(ctx, refused, self._left(places))
+        entries: list[tuple[Place, Entry]] = []
+        is_admitted = False
+        try:
+            decision = await self._decided(places, takes, entries)
+            is_admitted = decision.admitted
+        finally:
+            if not is_admitted:
+                for place, entry in entries:
+                    if entry.admitted:
+                        self._guards.leave(self._tenant, place)
+        if not is_admitted:
+            full = entries[-1][0] if not entries[-1][1].admitted else None
+            self._settle(ctx, decision, self._left(places, full))
+        for place, _ in entries:
             ctx.defer(partial(self._guards.leave, self._tenant, place))
-        if self._takes:
-            await self._ask(ctx, self._all_takes(ctx, stand), stand)
-        else:
-            self._settle(ctx, Decision(True, (), 0.0, source), stand)
+        self._settle(ctx, decision, [place_state(place.name, entry.left) for place, entry in entries])
+
+    async def _decided(
+        self, places: Sequence[Place], takes: tuple[Take, ...], entries: list[tuple[Place, Entry]]
+    ) -> Decision:
+        """Take the places one after the other, adding to `entries` what became of each, and of the rates if all did."""
+        source: Source = "store"
+        for place in places:
+            entry = await self._guards.enter(self._tenant, place)
+            entries.append((place, entry))
+            source = entry.source
+            if not entry.admitted:
+                return Decision(False, (), RETRY_AFTER_S, source)
+        return await self._limiter.take(self._tenant, takes) if self._takes else Decision(True, (), 0.0, source)
+
+    def _left(self, places: Sequence[Place], full: Place | None = None) -> list[str]:
+        """Tell how many places are left for others, as far as this worker knows; none of one that has just been full."""
+        known = [(each, 0 if each is full else self._guards.left(self._tenant, each)) for each in places]
+        return [place_state(place.name, left) for place, left in known if left is not None]
 
     def _settle(self, ctx: ProxyContext, decision: Decision, places: list[str]) -> None:
         self._tell(ctx, decision, places)

@@ -9,12 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from edge.context import Identity
+from edge.context import Identity, ProxyContext
 from edge.errors import EdgeError, fields_of
+from edge.middleware import ProxyMiddleware
 from store.client import connect
 from store.embedded import RedisProcess
 from store.quota import bounds_s
 from tests.edge.client_edge.taking import Taking, context, is_admitted, once, run
+from tests.fakes.waiting import until
 
 
 async def test_a_quota_is_counted_by_windows_and_says_when_the_next_begins(taking: Taking) -> None:
@@ -38,22 +40,82 @@ async def test_so_many_requests_are_under_way_at_once_and_who_is_over_leaves_a_p
         ("RateLimit", '"busy";r=1, "all";r=59;t=1'),
     )
     await run(middleware, context(), keep=True)
-    refused = context()
+    third = context()
     with pytest.raises(EdgeError) as caught:
-        await run(middleware, refused)
-    assert dict(refused.answer_fields)["RateLimit"] == '"busy";r=0'
+        await run(middleware, third)
+    assert dict(third.answer_fields)["RateLimit"] == '"busy";r=0'
     assert dict(fields_of(caught.value))["Retry-After"] == "1"
     first.run_deferred()
     last = await run(middleware, context())
     assert dict(last.answer_fields)["RateLimit"] == '"busy";r=0, "all";r=57;t=3'
 
 
-async def test_who_is_refused_by_a_rate_leaves_the_place_it_had(taking: Taking) -> None:
+async def refused(middleware: ProxyMiddleware, ctx: ProxyContext) -> ProxyContext:
+    """Have a request refused whose answer is still on its way to the client."""
+    with pytest.raises(EdgeError, match="rate_limited"):
+        await run(middleware, ctx, keep=True)
+    return ctx
+
+
+async def test_who_is_refused_by_a_rate_leaves_the_place_it_had_at_once_and_once(taking: Taking) -> None:
     middleware = taking.middleware(busy={"concurrent": 2, "by": "tenant"}, one=once("ip"))
     assert await is_admitted(middleware, context())
-    for _ in range(5):
-        assert not await is_admitted(middleware, context())
+    answered = await refused(middleware, context())
     assert taking.guards.running == 0
+    assert dict(answered.answer_fields)["RateLimit"] == '"busy";r=2, "one";r=0;t=3600'
+    await run(middleware, context(remote="192.0.2.2"), keep=True)
+    answered.run_deferred()
+    assert taking.guards.running == 1
+
+
+async def test_who_is_known_to_be_refused_by_a_rate_takes_no_place_of_others(taking: Taking) -> None:
+    middleware = taking.middleware(busy={"concurrent": 1, "by": "tenant"}, one=once("ip"))
+    assert await is_admitted(middleware, context())
+    await refused(middleware, context())
+    await run(middleware, context(remote="192.0.2.2"), keep=True)  # has the only place
+    for _ in range(5):
+        answered = await refused(middleware, context())
+        assert dict(answered.answer_fields)["RateLimit"] == '"busy";r=0, "one";r=0;t=3600'
+    assert taking.guards.running == 1
+
+
+async def test_of_several_places_all_are_left_when_the_last_is_refused(taking: Taking) -> None:
+    middleware = taking.middleware(wide={"concurrent": 9, "by": "tenant"}, one={"concurrent": 1, "by": "ip"})
+    first = await run(middleware, context(), keep=True)
+    answered = await refused(middleware, context())
+    assert dict(answered.answer_fields)["RateLimit"] == '"wide";r=8, "one";r=0'
+    assert taking.guards.running == 2
+    first.run_deferred()
+    assert taking.guards.running == 0
+
+
+async def test_who_costs_more_than_a_limit_ever_admits_takes_no_place(taking: Taking) -> None:
+    middleware = taking.middleware(
+        busy={"concurrent": 1, "by": "tenant"}, one={"rate": "10/h", "by": "tenant", "cost": {"header": "X-Cost"}}
+    )
+    ctx = context()
+    ctx.identity = Identity("who", fields=(("X-Cost", "11"),))
+    await refused(middleware, ctx)
+    assert (taking.guards.running, taking.guards.calls) == (0, 0)
+
+
+async def test_a_request_that_is_cancelled_while_it_waits_for_a_rate_leaves_its_place(own_redis: RedisProcess) -> None:
+    async with connect(own_redis.url, "data") as client:
+        taking = Taking(client)
+        middleware = taking.middleware(busy={"concurrent": 2, "by": "tenant"}, all={"rate": "60/m", "by": "ip"})
+        assert await is_admitted(middleware, context())
+        await until(lambda: not taking.guards._tasks and not taking.guards._trimming)
+        waiting = asyncio.create_task(run(middleware, context(remote="192.0.2.9"), keep=True))
+        while not taking.guards.running:  # noqa: ASYNC110 - each turn, so that the rate has not been asked for yet
+            await asyncio.sleep(0)
+        own_redis.pause()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        own_redis.resume()
+        assert taking.guards.running == 0
 
 
 async def test_a_request_that_is_cancelled_while_it_waits_for_a_place_has_none(own_redis: RedisProcess) -> None:
