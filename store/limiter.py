@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError
 
 from store.breaker import CLOSED, after_failure, may_try
 from store.client import Client
-from store.decisions import Decision, Take, names_of, states_of
+from store.decisions import Decision, LimitState, Take, names_of, states_of
 from store.errors import StoreError
 from store.first import First, FirstAskings
 from store.held import Held
@@ -83,12 +83,19 @@ class Limiter:
         return None
 
     def refused_at_once(self, tenant: str, takes: tuple[Take, ...]) -> Decision | None:
-        """Repeat what was refused just now, where there cannot be more yet; None where that is not known. Takes none."""
+        """Repeat a refusal of just now, where there cannot be more yet; None where none is known. Takes nothing."""
         held = self._held.get((tenant, takes))
         if held is None or held.units:
             return None
         now_s = self._now()
         return held.decided(now_s, is_taken=False) if now_s < held.refused_until_s else None
+
+    def states_at_once(self, tenant: str, takes: tuple[Take, ...]) -> tuple[LimitState, ...]:
+        """Say where limits stand as far as is known here, and nothing of the others; takes of none and asks nobody."""
+        held = self._held.get((tenant, takes))
+        if held is None or held.grant is NOTHING:
+            return self._local.states(takes, names_of(tenant, takes))
+        return states_of(takes, held.meters, held.states(self._now()), is_taken=False)
 
     async def take(self, tenant: str, takes: Sequence[Take]) -> Decision:
         """Take one from every limit, or none of them; never raises for a lost store.

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
-from store.decisions import Decision, Take, meter_of, states_of
+from store.decisions import Decision, LimitState, Take, meter_of, states_of
 from store.gcra import Pace
 from store.meter import US_PER_S, Kept, Meter, State, take_all
 
@@ -121,6 +121,18 @@ class LocalCounts:
         stood = self._stood.get(name)
         return stood is not None and now_s - stood[2] < LATELY_S
 
+    def states(self, takes: Sequence[Take], names: Sequence[str]) -> tuple[LimitState, ...]:
+        """Say where limits stand, by what is counted here or remembered; of what is unknown nothing is said."""
+        now_us = self._now_us()
+        found: list[LimitState] = []
+        for take, name in zip(takes, names, strict=True):
+            share, of = self._shares.get(name), meter_of(take.shape)
+            if share is not None:
+                found += states_of([take], [share.meter], [share.meter.read(share.kept, now_us)], is_taken=False)
+            elif self._is_remembered(name):
+                found += states_of([take], [of], [self._known(name, of, now_us)], is_taken=False)
+        return tuple(found)
+
     def note_lost(self, at_s: float) -> None:
         """Note that Redis did not answer what it was asked then."""
         self._lost_us = self._unix_us(at_s)
@@ -154,7 +166,7 @@ class LocalCounts:
             whole, meter = meter_of(take.shape), meter_of(take.shape, workers)
             if share is not None:
                 began = meter.with_left(_left(share, now_us), now_us)
-            elif stood is not None or name in self._stood or name in self._stood_before:
+            elif stood is not None or self._is_remembered(name):
                 known = self._known(name, whole, now_us) if stood is None else stood
                 began = meter.with_left(whole.remaining(known) // workers, now_us)
             else:
@@ -164,6 +176,9 @@ class LocalCounts:
         while len(self._shares) > MAX_LOCAL_COUNTS:
             self._shares.popitem(last=False)
         return share
+
+    def _is_remembered(self, name: str) -> bool:
+        return name in self._stood or name in self._stood_before
 
     def _known(self, name: str, whole: Meter, now_us: int) -> State:
         """Say where a limit stands by what is remembered of it."""

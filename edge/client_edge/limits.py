@@ -100,9 +100,21 @@ class _Limits:
         try:
             return tuple([take for of in self._takes if (take := of(ctx)) is not None])
         except CostError as error:
-            decision = Decision(False, (), error.retry_after_s, "store")
-            self._tell(ctx, decision, [*self._left(places), place_state(error.name, 0)])
-            raise _refusal(decision) from error
+            raise self._too_much(ctx, places) from error
+
+    def _too_much(self, ctx: ProxyContext, places: Sequence[Place]) -> EdgeError:
+        """Tell where its limits stand to a request that costs more than one of them ever admits."""
+        takes: list[Take | None] = []
+        refusing: list[CostError] = []
+        for of in self._takes:
+            try:
+                takes.append(of(ctx))
+            except CostError as error:
+                refusing.append(error)
+        states = self._limiter.states_at_once(self._tenant, tuple([take for take in takes if take is not None]))
+        decision = Decision(False, states, max(error.retry_after_s for error in refusing), "store")
+        self._tell(ctx, decision, [*self._left(places), *[place_state(error.name, 0) for error in refusing]])
+        return _refusal(decision)
 
     async def _ask(self, ctx: ProxyContext, takes: tuple[Take, ...]) -> None:
         self._settle(ctx, await self._limiter.take(self._tenant, takes), [])
@@ -124,9 +136,7 @@ class _Limits:
             is_admitted = decision.admitted
         finally:
             if not is_admitted:
-                for place, entry in entries:
-                    if entry.admitted:
-                        self._guards.leave(self._tenant, place)
+                self._leave([place for place, entry in entries if entry.admitted])
         if not is_admitted:
             full = entries[-1][0] if not entries[-1][1].admitted else None
             self._settle(ctx, decision, self._left(places, full))
@@ -137,18 +147,23 @@ class _Limits:
     async def _decided(
         self, places: Sequence[Place], takes: tuple[Take, ...], entries: list[tuple[Place, Entry]]
     ) -> Decision:
-        """Take the places one after the other, adding to `entries` what became of each, and of the rates if all did."""
+        """Take the places one after the other, then of the rates; what became of each place is added to `entries`."""
         source: Source = "store"
         for place in places:
             entry = await self._guards.enter(self._tenant, place)
             entries.append((place, entry))
             source = entry.source
             if not entry.admitted:
-                return Decision(False, (), RETRY_AFTER_S, source)
+                states = self._limiter.states_at_once(self._tenant, takes)
+                return Decision(False, states, RETRY_AFTER_S, source)
         return await self._limiter.take(self._tenant, takes) if self._takes else Decision(True, (), 0.0, source)
 
+    def _leave(self, places: Sequence[Place]) -> None:
+        for place in places:
+            self._guards.leave(self._tenant, place)
+
     def _left(self, places: Sequence[Place], full: Place | None = None) -> list[str]:
-        """Tell how many places are left for others, as far as this worker knows; none of one that has just been full."""
+        """Tell how many places are left, as far as this worker knows; none of one that has just been full."""
         known = [(each, 0 if each is full else self._guards.left(self._tenant, each)) for each in places]
         return [place_state(place.name, left) for place, left in known if left is not None]
 

@@ -43,7 +43,7 @@ async def test_so_many_requests_are_under_way_at_once_and_who_is_over_leaves_a_p
     third = context()
     with pytest.raises(EdgeError) as caught:
         await run(middleware, third)
-    assert dict(third.answer_fields)["RateLimit"] == '"busy";r=0'
+    assert dict(third.answer_fields)["RateLimit"] == '"busy";r=0, "all";r=58;t=2'
     assert dict(fields_of(caught.value))["Retry-After"] == "1"
     first.run_deferred()
     last = await run(middleware, context())
@@ -77,6 +77,34 @@ async def test_who_is_known_to_be_refused_by_a_rate_takes_no_place_of_others(tak
         answered = await refused(middleware, context())
         assert dict(answered.answer_fields)["RateLimit"] == '"busy";r=0, "one";r=0;t=3600'
     assert taking.guards.running == 1
+
+
+async def test_who_is_refused_a_place_is_told_where_its_rates_stand_if_that_is_known_and_they_are_not_counted(
+    taking: Taking,
+) -> None:
+    await is_admitted(taking.middleware(tenant="other", one=once("ip")), context())  # Redis knows the script
+    month = {"quota": "9/month", "by": "tenant"}
+    middleware = taking.middleware(busy={"concurrent": 1, "by": "tenant"}, all={"rate": "9/h", "by": "ip"}, month=month)
+    first = await run(middleware, context(), keep=True)
+    for remote, known in (("192.0.2.1", '"all";r=8;t=400, '), ("192.0.2.2", "")):
+        for _ in range(3):
+            told = dict((await refused(middleware, context(remote=remote))).answer_fields)["RateLimit"]
+            assert told.startswith(f'"busy";r=0, {known}"month";r=8;t=')
+    first.run_deferred()
+    last = await run(middleware, context())
+    assert dict(last.answer_fields)["RateLimit"].startswith('"busy";r=0, "all";r=7;t=800, "month";r=7;t=')
+    await run(middleware, context(remote="192.0.2.9"), keep=True)
+    told = dict((await refused(middleware, context())).answer_fields)["RateLimit"]
+    assert told.startswith('"busy";r=0, "all";r=7;t=800, "month";r=')
+
+
+async def test_without_redis_who_is_refused_a_place_is_told_what_is_counted_here(own_redis: RedisProcess) -> None:
+    async with connect(own_redis.url, "data") as client:
+        middleware = Taking(client).middleware(busy={"concurrent": 1, "by": "tenant"}, all={"rate": "9/h", "by": "ip"})
+        own_redis.stop()
+        await run(middleware, context(), keep=True)
+        told = dict((await refused(middleware, context())).answer_fields)["RateLimit"]
+        assert told == '"busy";r=0, "all";r=8;t=400'
 
 
 async def test_of_several_places_all_are_left_when_the_last_is_refused(taking: Taking) -> None:
@@ -161,14 +189,25 @@ async def test_a_request_costs_what_is_declared_or_what_a_trusted_service_says(
 
 
 async def test_a_request_that_costs_more_than_a_limit_ever_admits_is_refused(taking: Taking) -> None:
-    middleware = taking.middleware(one={"rate": "10/h", "by": "tenant", "cost": {"header": "X-Cost"}})
-    ctx = context()
-    ctx.identity = Identity("who", fields=(("X-Cost", "11"),))
-    with pytest.raises(EdgeError) as caught:
-        await run(middleware, ctx)
-    assert (caught.value.code, dict(fields_of(caught.value))["Retry-After"]) == ("rate_limited", "3600")
-    assert dict(ctx.answer_fields) == {"RateLimit-Policy": '"one";q=10;w=3600', "RateLimit": '"one";r=0'}
-    assert taking.counters.limits_refused["store"] == 1
+    all_of_them = taking.middleware(all={"rate": "9/h", "by": "ip"})
+    for _ in range(2):
+        assert await is_admitted(all_of_them, context())
+    one: dict[str, Any] = {"rate": "10/h", "by": "tenant", "cost": {"header": "X-Cost"}}
+    for others, policy, state in (
+        ({}, "", ""),
+        ({"all": {"rate": "9/h", "by": "ip"}}, ', "all";q=9;w=3600', ', "all";r=7;t=800'),
+    ):
+        middleware = taking.middleware(**cast("Any", {"one": one, **others}))
+        ctx = context()
+        ctx.identity = Identity("who", fields=(("X-Cost", "11"),))
+        with pytest.raises(EdgeError) as caught:
+            await run(middleware, ctx)
+        assert (caught.value.code, dict(fields_of(caught.value))["Retry-After"]) == ("rate_limited", "3600")
+        assert dict(ctx.answer_fields) == {
+            "RateLimit-Policy": f'"one";q=10;w=3600{policy}',
+            "RateLimit": f'"one";r=0{state}',
+        }
+    assert taking.counters.limits_refused["store"] == 2
 
 
 async def test_a_limit_by_a_header_that_a_trusted_service_sets_counts_by_what_it_says(taking: Taking) -> None:
