@@ -66,7 +66,7 @@ class OneByOne(Limiter):
         """Ask for one unit."""
         meters = [meter_of(take.shape) for take in takes]
         arguments: list[Argument] = [1, 0, *(argument for of in meters for argument in of.arguments)]
-        self.calls += 1
+        self._asked_times += 1
         reply = await self._redis.run(script("take"), names_of(tenant, takes), arguments, is_write=True)
         states = list(zip(reply[2::2], reply[3::2], strict=True))
         is_taken = reply[0] == 1

@@ -24,6 +24,7 @@ from store.links import ClusterLink, Link, PoolLink, Talk
 from store.mapping import mapped
 from store.packing import Prepared
 from store.scripts import Argument, Script, ask_script
+from store.wire import Unwanted
 
 __all__ = ["PATIENCE", "Client", "Patience", "Role", "connect", "mapped"]
 
@@ -84,26 +85,35 @@ class Client:
         self._is_silent = value
 
     async def run(
-        self, script: Script, keys: Sequence[str], args: Sequence[Argument] = (), *, is_write: bool = False
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[Argument] = (),
+        unwanted: Unwanted | None = None,
+        *,
+        is_write: bool = False,
     ) -> Any:
         """Run a script and return its raw reply.
 
-        A script that writes must bear being sent twice with the same arguments, or have the role `data`.
+        A script that writes must bear being sent twice with the same arguments, or have the role `data`. With that
+        role, but not on a cluster, `unwanted` is told the reply, or the error it is, that comes after a cancellation.
         Raises StoreUnavailable (ambiguous when a write's answer is missing), StoreRefused.
         """
         if isinstance(self._link, Lane):  # the request path: one try, and no call more than it takes
             self._check_open()
-            return await self._link.run(script, keys, args, self._patience.answer_s, is_write=is_write)
+            rest = (len(keys), *keys, *args)
+            return await self._link.run(script, rest, self._patience.answer_s, unwanted, is_write=is_write)
         return await self._in_time(lambda ask: ask_script(ask, script, keys, args), is_write=is_write)
 
-    def submit(self, prepared: Prepared, keys: Sequence[str]) -> Reply | None:
+    def submit(self, prepared: Prepared, keys: Sequence[str], unwanted: Unwanted) -> Reply | None:
         """Send a script on the request path without waiting; its reply, or the error it is, comes with the future.
 
-        None where that is not possible now: `run` then does what it takes.
+        `unwanted` is told the reply that comes when the future has been cancelled; for one that is here when the
+        request goes, the caller owes `let_go`. None where that is not possible now: `run` then does what it takes.
         """
         if self._closed or not isinstance(self._link, Lane):
             return None
-        return self._link.submit(prepared, keys, self._patience.answer_s)
+        return self._link.submit(prepared, keys, self._patience.answer_s, unwanted)
 
     async def ask(self, *args: Argument, is_write: bool = False) -> Any:
         """Send one command and return its raw reply; the same care and errors as `run`."""

@@ -6,13 +6,15 @@ Most callers are such: for them there is nobody to wait with, and what is taken 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from store.client import Client
 from store.decisions import Take, names_of
 from store.held import plan_of
 from store.lane import Reply
 from store.meter import Meter, State
+from store.wire import Unwanted
 
 
 class First(NamedTuple):
@@ -23,6 +25,7 @@ class First(NamedTuple):
     names: Sequence[str]
     meters: tuple[Meter, ...]
     at_s: float
+    unwanted: Unwanted
 
     def stepped(self, before: Sequence[State]) -> list[State]:
         """Say where each limit stands that stood so before, now that a unit has been taken."""
@@ -34,13 +37,21 @@ class First(NamedTuple):
 class FirstAskings:
     """Asks for callers of whom nothing has been heard for a while, one by one.
 
-    `is_heard_of` says of a limit's name in Redis whether a caller came to it just now.
+    `is_heard_of` says of a limit's name in Redis whether a caller came to it just now; `unwanted` is told what came for
+    a request that had gone: the limits' names and meters, and the reply or the error it is.
     """
 
-    def __init__(self, client: Client, now: Callable[[], float], is_heard_of: Callable[[str, float], bool]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        now: Callable[[], float],
+        is_heard_of: Callable[[str, float], bool],
+        unwanted: Callable[[Sequence[str], Sequence[Meter], Any], None],
+    ) -> None:
         self._client = client
         self._now = now
         self._is_heard_of = is_heard_of
+        self._unwanted = unwanted
         self._asked: set[Hashable] = set()
 
     def ask(self, tenant: str, takes: tuple[Take, ...]) -> First | None:
@@ -58,11 +69,12 @@ class FirstAskings:
             is_known = all(self._is_heard_of(each, now_s) for each in names)
         if is_known or name in self._asked:
             return None
-        reply = self._client.submit(plan.for_one, names)
+        unwanted = partial(self._unwanted, names, plan.meters)
+        reply = self._client.submit(plan.for_one, names, unwanted)
         if reply is None:
             return None
         self._asked.add(name)
-        return First(reply, name, names, plan.meters, now_s)
+        return First(reply, name, names, plan.meters, now_s, unwanted)
 
     def is_over(self, asked: First) -> None:
         """Let others ask for the same caller."""

@@ -2,8 +2,8 @@
 
 Many requests share it: each writes its command at once and waits for its own reply, in order. So no request
 waits for a free connection, a request that is cancelled leaves nothing behind for the next (its reply is
-dropped when it comes), and a connection that misses one deadline is given up, with everything that waits on
-it, and replaced in the background.
+dropped when it comes, or told to whom it concerns), and a connection that misses one deadline is given up,
+with everything that waits on it, and replaced in the background.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from store.connections import connected, disconnected, make_connection
 from store.mapping import mapped, store_error
 from store.packing import Prepared, packed
 from store.scripts import Argument, Ask, Script
-from store.wire import GRACE_S, Wire
+from store.wire import GRACE_S, Unwanted, Wire, let_go
 
 Reply = asyncio.Future[Any]
 
@@ -48,12 +48,15 @@ class Lane:
             if self._wire is None:
                 await self._connected(deadline)
             progress.sent_write = is_write
-            return await talk(partial(self._ask, deadline))
+            return await talk(partial(self._ask, deadline, None))
 
     async def run(
-        self, script: Script, keys: Sequence[str], args: Sequence[Argument], timeout_s: float, *, is_write: bool
+        self, script: Script, rest: Sequence[Argument], timeout_s: float, unwanted: Unwanted | None, *, is_write: bool
     ) -> Any:
-        """Run one script, as `attempt` would, by fewer calls. Raises StoreError."""
+        """Run one script, as `attempt` would, by fewer calls; `rest` is how many keys, these and its arguments.
+
+        `unwanted` is told the reply if the request goes before it has seen it. Raises StoreError.
+        """
         deadline = asyncio.get_running_loop().time() + timeout_s - GRACE_S
         is_sent = False
         try:
@@ -61,13 +64,13 @@ class Lane:
                 await self._connected(deadline)
             is_sent = is_write
             try:
-                return await self._ask(deadline, "EVALSHA", script.sha, len(keys), *keys, *args)
+                return await self._ask(deadline, unwanted, "EVALSHA", script.sha, *rest)
             except NoScriptError:  # it was not run: sending it again is safe
-                return await self._ask(deadline, "EVAL", script.source, len(keys), *keys, *args)
+                return await self._ask(deadline, unwanted, "EVAL", script.source, *rest)
         except (RedisError, OSError, TimeoutError) as error:
             raise store_error(error, is_sent) from error
 
-    def submit(self, prepared: Prepared, keys: Sequence[str], timeout_s: float) -> Reply | None:
+    def submit(self, prepared: Prepared, keys: Sequence[str], timeout_s: float, unwanted: Unwanted) -> Reply | None:
         """Send one script at once, where a connection is open; its reply may be an error, which is not raised.
 
         A future alone: each coroutine between a request and its reply costs as much as packing the command.
@@ -75,7 +78,7 @@ class Lane:
         wire = self._wire
         if wire is None:
             return None
-        return wire.ask(prepared.with_keys(keys), asyncio.get_running_loop().time() + timeout_s - GRACE_S)
+        return wire.ask(prepared.with_keys(keys), asyncio.get_running_loop().time() + timeout_s - GRACE_S, unwanted)
 
     async def new_connection(self) -> AbstractConnection:
         """Return a fresh, unconnected connection of the caller's own."""
@@ -92,11 +95,16 @@ class Lane:
         if self._sentinel:
             await self._sentinel.aclose()
 
-    async def _ask(self, deadline: float, *args: Any) -> Any:
+    async def _ask(self, deadline: float, unwanted: Unwanted | None, *args: Any) -> Any:
         wire = self._wire
         if wire is None:
             raise RedisConnectionError("the connection was lost")
-        found = await wire.ask(packed(args), deadline)
+        reply = wire.ask(packed(args), deadline, unwanted)
+        try:
+            found = await reply
+        except asyncio.CancelledError:
+            let_go(reply, unwanted)
+            raise
         if isinstance(found, Exception):
             raise found
         return found

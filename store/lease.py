@@ -48,6 +48,12 @@ class Grant:
 NOTHING = Grant(0, 0, [])
 
 
+def returned(meters: Sequence[Meter], taken_at_us: int, units: int) -> tuple[bytes, ...]:
+    """Give the arguments of lua/give_back.lua for so many units that were taken then."""
+    moved = [of.units(units) for of in meters]
+    return b"%d" % taken_at_us, *(b"%d" % number for each in moved for number in each)
+
+
 class Lease:
     """The units held of one set of limits. Times are seconds of the worker's monotonic clock."""
 
@@ -153,8 +159,7 @@ class Lease:
         units, self.units = self.units, 0
         if not units:
             return None
-        moved = [of.units(units) for of in self.meters]
-        return b"%d" % self.grant.now_us, *(b"%d" % number for each in moved for number in each)
+        return returned(self.meters, self.grant.now_us, units)
 
     @property
     def life_us(self) -> int:

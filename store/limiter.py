@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from redis.exceptions import NoScriptError
@@ -21,12 +21,13 @@ from store.errors import StoreError
 from store.first import First, FirstAskings
 from store.held import Held
 from store.lease import NOTHING, Grant
-from store.local import Debts, LocalCounts
+from store.local import LocalCounts
 from store.meter import State
-from store.scripts import script
+from store.returns import Returns
+from store.scripts import Argument, script
+from store.wire import let_go
 
 IDLE_S = 1.0
-MAX_OWED = 1000
 LONGEST_WAIT_S = 0.05
 """Who has waited for so long for others' asking does not begin one."""
 
@@ -52,13 +53,17 @@ class Limiter:
         self._now = now
         self._local = LocalCounts(live_workers, now)
         self._breaker = CLOSED
-        self._owed: list[Debts] = []
         self._held: dict[Name, Held] = {}
-        self._first = FirstAskings(client, now, self._local.has_heard_of)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._returns = Returns(client, self._start)
+        self._first = FirstAskings(client, now, self._local.has_heard_of, self._returns.unwanted)
         self._timer: asyncio.TimerHandle | None = None
-        self.calls = 0
-        """How often Redis was asked."""
+        self._asked_times = 0
+
+    @property
+    def calls(self) -> int:
+        """How often Redis was asked, or given something back."""
+        return self._asked_times + self._returns.calls
 
     @property
     def is_store_lost(self) -> bool:
@@ -110,6 +115,9 @@ class Limiter:
         if asked is not None:
             try:
                 decision = self._decide_first(tenant, takes, asked, await asked.reply)
+            except asyncio.CancelledError:
+                let_go(asked.reply, asked.unwanted)
+                raise
             finally:
                 self._first.is_over(asked)
             if decision is not None:
@@ -138,12 +146,12 @@ class Limiter:
         """Say what Redis has decided for such a caller; None to ask again, by all that there is."""
         if isinstance(found, NoScriptError):
             return None
-        self.calls += 1
+        self._asked_times += 1
         if isinstance(found, Exception):
             self._breaker = after_failure(self._breaker, self._now())
             self._local.note_lost(asked.at_s)
             return self._decide_locally(tenant, takes, None)
-        if self._local.has_counted or self._owed:
+        if self._local.has_counted or self._returns.is_owing:
             self._is_back()
         before = _states(found)
         if found[0]:
@@ -219,13 +227,13 @@ class Limiter:
         wanted, life_s = asking
         held.asked(now_s, wanted, life_s)
         self._renew(held)
-        self.calls += 1
+        self._asked_times += 1
         try:
             if has_left:
                 await asyncio.sleep(0)  # the giving back goes first
-            reply = await self._client.run(
-                script("take"), held.names, [wanted, held.life_us, *held.arguments], is_write=True
-            )
+            arguments: list[Argument] = [wanted, held.life_us, *held.arguments]
+            unwanted = partial(self._returns.unwanted, held.names, held.meters)
+            reply = await self._client.run(script("take"), held.names, arguments, unwanted, is_write=True)
         except StoreError:
             self._breaker = after_failure(self._breaker, self._now())
             self._local.note_lost(now_s)
@@ -240,7 +248,7 @@ class Limiter:
             held.wake()
             raise
         held.is_asking = False
-        if self._breaker is not CLOSED or self._local.has_counted or self._owed:
+        if self._breaker is not CLOSED or self._local.has_counted or self._returns.is_owing:
             self._is_back()
         held.granted(Grant(reply[0], reply[1], _states(reply)))
         decision = self._decide(held) if is_for_one else None
@@ -278,16 +286,7 @@ class Limiter:
     def _is_back(self) -> None:
         """Redis has answered: what was counted without it is owed to it."""
         self._breaker = CLOSED
-        owed, self._owed = [*self._owed, *self._local.settle()], []
-        for debts in owed[-MAX_OWED:]:
-            self._start(self._charge(debts))
-
-    async def _charge(self, debts: Debts) -> None:
-        self.calls += 1
-        try:
-            await self._client.run(script("charge"), debts.names, debts.arguments, is_write=True)
-        except StoreError:
-            self._owed.append(debts)  # lost once more; if this was counted already, it is counted twice rather than not
+        self._returns.pay(self._local.settle())
 
     # -- what is held ----------------------------------------------------------------------------------------------
 
@@ -326,13 +325,8 @@ class Limiter:
         arguments = held.unspent()
         if arguments is None or self._breaker is not CLOSED:
             return False
-        self._start(self._undo(held.names, arguments))
+        self._returns.give_back(held.names, arguments)
         return True
-
-    async def _undo(self, names: Sequence[str], arguments: Sequence[bytes]) -> None:
-        self.calls += 1
-        with suppress(StoreError):  # they are lost to everybody until they would have come back anyway
-            await self._client.run(script("give_back"), names, arguments, is_write=True)
 
     def _start(self, job: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(job)

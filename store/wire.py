@@ -20,6 +20,15 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 GRACE_S = 0.005
 
+Unwanted = Callable[[Any], None]
+"""Is told a reply that nobody waits for any more, an error as well."""
+
+
+def let_go(reply: asyncio.Future[Any], unwanted: Unwanted | None) -> None:
+    """Tell of a reply that came, where who waited for it was cancelled before seeing it; `Wire` tells of all others."""
+    if unwanted is not None and reply.done() and not reply.cancelled():
+        unwanted(reply.result())
+
 
 class Wire(asyncio.Protocol):
     """Takes a connected connection over; `ask` until `is_lost`. `on_lost` is called once, whoever ended it.
@@ -34,7 +43,7 @@ class Wire(asyncio.Protocol):
         self.is_lost = False
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
-        self._owed: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._owed: deque[tuple[asyncio.Future[Any], float, Unwanted | None]] = deque()
         self._unsent: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=BaseParser.parse_error)
@@ -45,13 +54,16 @@ class Wire(asyncio.Protocol):
         self._streams = connection._reader, writer
         connection._reader = connection._writer = None
 
-    def ask(self, packed: bytes, deadline_s: float) -> asyncio.Future[Any]:
+    def ask(self, packed: bytes, deadline_s: float, unwanted: Unwanted | None = None) -> asyncio.Future[Any]:
         """Send a command; gives its reply's future, which is done shortly after the deadline at the latest.
 
-        Deadlines of later commands may not be earlier.
+        Deadlines of later commands may not be earlier. `unwanted` is told the reply if the future was cancelled, and
+        not if no reply comes.
         """
         reply: asyncio.Future[Any] = self._loop.create_future()
-        self._owed.append((reply, deadline_s))  # with the write that follows, so replies and commands stay in step
+        self._owed.append(
+            (reply, deadline_s, unwanted)
+        )  # with the write that follows, so replies and commands stay in step
         if not self._unsent:
             self._loop.call_soon(self._send)
         self._unsent.append(packed)
@@ -71,9 +83,11 @@ class Wire(asyncio.Protocol):
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not False:
-                waiter, _ = owed.popleft()
+                waiter, _, unwanted = owed.popleft()
                 if not waiter.done():
                     waiter.set_result(reply)
+                elif unwanted is not None:
+                    unwanted(reply)
                 if isinstance(reply, ReadOnlyError):
                     self.give_up()  # a demoted master: the next connection may find the new one
                     return
@@ -121,7 +135,7 @@ class Wire(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         owed, self._owed = self._owed, deque()
-        for waiter, _ in owed:
+        for waiter, _, _ in owed:
             if not waiter.done():
                 waiter.set_result(why)
         self._on_lost(self)

@@ -20,6 +20,10 @@ ONE = HOURLY._replace(units=1, burst=1)
 IN_REDIS = {"hourly": "{rl:acme}:hourly:k", "daily": "{rl:acme}:daily:k"}
 
 
+def let_be(*_: object) -> None:
+    """Leave a reply for a request that has gone as it is."""
+
+
 @pytest_asyncio.fixture
 async def client(redis_url: str) -> AsyncIterator[Client]:
     async with connect(redis_url, "data") as opened:
@@ -42,7 +46,7 @@ async def test_it_asks_unless_all_limits_of_a_caller_have_just_been_heard_of(
     client: Client, heard_of: tuple[str, ...], takes: tuple[Take, ...], is_asked: bool
 ) -> None:
     names = {IN_REDIS[each] for each in heard_of}
-    asked = FirstAskings(client, lambda: 1.0, lambda name, _: name in names).ask("acme", takes)
+    asked = FirstAskings(client, lambda: 1.0, lambda name, _: name in names, let_be).ask("acme", takes)
     assert (asked is not None) is is_asked
     if asked is not None:
         granted, _, *before = await asked.reply
@@ -51,7 +55,7 @@ async def test_it_asks_unless_all_limits_of_a_caller_have_just_been_heard_of(
 
 
 async def test_a_caller_is_asked_for_once_until_the_reply_is_here(client: Client) -> None:
-    first = FirstAskings(client, lambda: 1.0, lambda _, __: False)
+    first = FirstAskings(client, lambda: 1.0, lambda _, __: False, let_be)
     asked = first.ask("acme", (HOURLY,))
     assert asked is not None
     assert first.ask("acme", (HOURLY,)) is None
@@ -62,7 +66,7 @@ async def test_a_caller_is_asked_for_once_until_the_reply_is_here(client: Client
 
 async def test_without_an_open_connection_nobody_is_asked_for_here(redis_url: str) -> None:
     async with connect(redis_url, "data") as unopened:
-        first = FirstAskings(unopened, lambda: 1.0, lambda _, __: False)
+        first = FirstAskings(unopened, lambda: 1.0, lambda _, __: False, let_be)
         assert first.ask("acme", (HOURLY,)) is None
         await unopened.ping()
         assert first.ask("acme", (HOURLY,)) is not None

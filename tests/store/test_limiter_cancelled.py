@@ -10,6 +10,7 @@ import pytest
 
 from store.client import connect
 from store.decisions import Decision, Take, meter_of, names_of
+from store.lane import Lane
 from store.limiter import Limiter
 from store.scripts import script
 from tests.fakes.waiting import until
@@ -110,3 +111,71 @@ async def test_units_that_were_taken_ahead_stay_for_others_when_those_who_asked_
         waiting = await asking(one, HOURLY)
         await (gone_when_told(one, HOURLY, waiting) if is_told else gone(one, waiting))
         assert one.drift == one._held["acme", (HOURLY,)].grant.units >= 3
+
+
+async def remaining(url: str, *takes: Take) -> list[int]:
+    """Say how much of some limits is left, by taking one more of them."""
+    async with a_limiter(url) as looking:
+        return [state.remaining for state in (await looking.take("acme", takes)).states]
+
+
+@pytest.mark.parametrize("turns", range(1, 12))
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("takes", [(HOURLY,), (MONTHLY,), (HOURLY, MONTHLY)])
+async def test_who_goes_at_any_moment_of_its_asking_has_taken_nothing(
+    redis_url: str, takes: tuple[Take, ...], turns: int, is_first: bool
+) -> None:
+    async with a_limiter(redis_url) as limiter:
+        before = 0 if is_first else 1
+        await limiter.take("acme" if before else "other", takes)
+        asking = asyncio.create_task(limiter.take("acme", takes))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        outcome = (await asyncio.gather(asking, return_exceptions=True))[0]
+        before += isinstance(outcome, Decision)
+        await limiter._client.ping()  # whatever was asked before has been answered
+        await asyncio.gather(*limiter._tasks)
+        assert await remaining(redis_url, *takes) == [999 - before] * len(takes)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_who_goes_when_the_reply_is_here_and_before_it_knows_has_taken_nothing(
+    redis_url: str, is_first: bool
+) -> None:
+    async with a_limiter(redis_url) as limiter:
+        await limiter.take("other" if is_first else "acme", [HOURLY])
+        asking = asyncio.create_task(limiter.take("acme", [HOURLY]))
+        lane = limiter._client._link
+        assert isinstance(lane, Lane)
+        wire = lane._wire
+        assert wire is not None
+        owed = [reply for reply, *_ in wire._owed]
+        while not owed:
+            await asyncio.sleep(0)
+            owed = [reply for reply, *_ in wire._owed]
+        while not owed[0].done():  # noqa: ASYNC110 - each turn of the loop, and so before who waits
+            await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await asyncio.gather(*limiter._tasks)
+        assert await remaining(redis_url, HOURLY) == [999 if is_first else 998]
+
+
+async def test_a_refusal_or_an_error_gives_nothing_back_for_who_has_gone(redis_url: str) -> None:
+    async with a_limiter(redis_url) as limiter, connect(redis_url, "control") as control:
+        await limiter.take("other", [HOURLY])
+        await take_all_but(redis_url, 0, HOURLY)
+        for forget in (False, True):
+            if forget:
+                await control.ask("SCRIPT", "FLUSH")
+            asking = asyncio.create_task(limiter.take("acme", [HOURLY]))
+            await asyncio.sleep(0)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            await limiter._client.ping()
+            assert not limiter._tasks
+        async with a_limiter(redis_url) as looking:
+            assert not (await looking.take("acme", [HOURLY])).admitted
