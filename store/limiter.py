@@ -53,6 +53,7 @@ class Limiter:
         self._now = now
         self._local = LocalCounts(live_workers, now)
         self._breaker = CLOSED
+        self._is_closed = False
         self._held: dict[Name, Held] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._returns = Returns(client, self._start)
@@ -167,11 +168,13 @@ class Limiter:
         return self._decide(held)
 
     async def aclose(self) -> None:
-        """Give back what is held and has not been spent; safe to call twice."""
+        """Give back what is held and has not been spent; safe to call twice. Who waits decides as without Redis."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for held in self._held.values():
+            self._tell_all_without_redis(held)
             self._give_back(held)
         self._held.clear()
         while self._tasks:
@@ -238,10 +241,7 @@ class Limiter:
             self._breaker = after_failure(self._breaker, self._now())
             self._local.note_lost(now_s)
             held.is_asking = False
-            waiting, held.waiting = held.waiting, []
-            for waiter in waiting:
-                if not waiter.done():
-                    waiter.set_result(self._decide_locally(held.tenant, held.takes, held))
+            self._tell_all_without_redis(held)
             return self._decide_locally(held.tenant, held.takes, held) if is_for_one else None
         except BaseException:
             held.is_asking = False
@@ -253,8 +253,8 @@ class Limiter:
         held.granted(Grant(reply[0], reply[1], _states(reply)))
         decision = self._decide(held) if is_for_one else None
         self._distribute(held)
-        if held.grant.units == 1 or not held.life_s:  # it was to be spent at once, by those who have waited
-            self._give_back(held)
+        if held.grant.units == 1 or not held.life_s or self._is_closed:
+            self._give_back(held)  # it was to be spent at once, by those who have waited
         return decision
 
     def _decide(self, held: Held) -> Decision | None:
@@ -282,6 +282,12 @@ class Limiter:
         if held is not None and held.grant is not NOTHING:
             return self._local.take(takes, held.names, held.states(self._now()))
         return self._local.take(takes, names_of(tenant, takes))
+
+    def _tell_all_without_redis(self, held: Held) -> None:
+        waiting, held.waiting = held.waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(self._decide_locally(held.tenant, held.takes, held))
 
     def _is_back(self) -> None:
         """Redis has answered: what was counted without it is owed to it."""

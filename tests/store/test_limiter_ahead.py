@@ -156,6 +156,29 @@ async def test_who_waits_for_a_redis_that_is_lost_is_told_what_the_limits_declar
         assert [{decision.admitted for decision in each} for each in found] == [{True}, {False}, {True}]
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("burst", [4, 1000])
+async def test_closing_leaves_nobody_waiting_and_nothing_held(redis_url: str, burst: int, turns: int) -> None:
+    take = HOURLY._replace(units=burst, burst=burst, window="month")  # what is owed of a quota is told exactly
+    async with a_limiter(redis_url) as limiter:
+        for _ in range(2):
+            await limiter.take("acme", [take])
+        waiting = [asyncio.create_task(limiter.take("acme", [take])) for _ in range(20)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        waiting += [asyncio.create_task(limiter.take("acme", [take])) for _ in range(20)]
+        await asyncio.sleep(0)
+        await limiter.aclose()
+        async with asyncio.timeout(5):
+            decisions = await asyncio.gather(*waiting)
+        await limiter.aclose()
+        assert limiter.drift == 0
+        admitted = 2 + sum(decision.admitted for decision in decisions)
+    async with a_limiter(redis_url) as limiter:
+        last = await limiter.take("acme", [take])
+        assert last.states[0].remaining == max(0, burst - admitted - last.admitted)
+
+
 async def test_a_restarted_redis_that_has_forgotten_its_scripts_is_asked_again(client: Client, redis_url: str) -> None:
     async with a_limiter(redis_url) as limiter:
         await together(limiter, 20, HOURLY)
