@@ -162,6 +162,11 @@ class Lease:
         return returned(self.meters, self.grant.now_us, units)
 
     @property
+    def counts_from_now(self) -> bool:
+        """Whether what was granted last counts from when it was taken: it is for those who waited, not to be held."""
+        return self.grant.units == 1 or not self.life_s
+
+    @property
     def life_us(self) -> int:
         """The life of what was asked for last, as Redis is told it."""
         return int(self.life_s * US_PER_S)

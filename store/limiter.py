@@ -217,8 +217,8 @@ class Limiter:
                 held.wake()
             elif decision.admitted and decision.source == "store":
                 held.units += 1
-                if held.grant.units == 1 or not held.life_s:
-                    self._give_back(held)  # it was to be spent at once, and would be spent later
+                if held.counts_from_now:
+                    self._give_back(held)
 
     async def _ask_for_all(self, held: Held, asking: Asking) -> None:
         await self._ask(held, asking, is_for_one=False)
@@ -253,8 +253,8 @@ class Limiter:
         held.granted(Grant(reply[0], reply[1], _states(reply)))
         decision = self._decide(held) if is_for_one else None
         self._distribute(held)
-        if held.grant.units == 1 or not held.life_s or self._is_closed:
-            self._give_back(held)  # it was to be spent at once, by those who have waited
+        if held.counts_from_now or self._is_closed:
+            self._give_back(held)
         return decision
 
     def _decide(self, held: Held) -> Decision | None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from store.gcra import Pace, pace
-from store.lease import Grant, Lease
+from store.lease import Grant, Lease, returned
 from store.meter import US_PER_S, Meter, State
 from store.quota import Quota, bounds_s, quota
 from tests.store.kept_limits import KeptLimits
@@ -35,13 +35,13 @@ class Reference:
         self.state: State = (0, 0)
         self.used: Counter[int] = Counter()
 
-    def spend(self, now_us: int, taken_at_us: int) -> None:
+    def spend(self, now_us: int) -> None:
         if isinstance(self.of, Pace):
             self.state = self.of.passed(self.state, now_us - self.at_us)
             self.at_us = now_us
             self.state = self.of.stepped(self.state)
         elif isinstance(self.of, Quota):
-            self.used[bounds_s(self.of.window, taken_at_us // US_PER_S)[0]] += self.of.cost
+            self.used[bounds_s(self.of.window, now_us // US_PER_S)[0]] += self.of.cost
 
     @property
     def is_exceeded(self) -> bool:
@@ -81,14 +81,14 @@ class LeaseMachine(RuleBasedStateMachine):
         """As many as wait are served by what is held, then by one asking, as the limiter does."""
         lease = self.leases[worker]
         while waiting and lease.spend(self._clock_s(worker)):
-            self._spent(lease)
+            self._spent()
             waiting -= 1
         if waiting and self._clock_s(worker) >= lease.refused_until_s:
             self._ask(worker, waiting)
             while waiting and lease.spend_at_once():
-                self._spent(lease)
+                self._spent()
                 waiting -= 1
-            if not lease.life_s:
+            if lease.counts_from_now:
                 self._give_back(worker)
 
     @rule(worker=workers(), times=st.integers(1, 80))
@@ -96,6 +96,25 @@ class LeaseMachine(RuleBasedStateMachine):
         for _ in range(times):
             self.requests_come_together(worker, 1)
             self.now_us += int(self.leases[worker].terms.life_s * US_PER_S / 40)
+
+    @rule(worker=workers(), waiting=st.sampled_from([1, 2, 7, 64]), lives=st.sampled_from([0.01, 0.5, 1.5]))
+    def requests_go_while_they_wait(self, worker: int, waiting: int, lives: float) -> None:
+        """All of them; one that asked for itself alone gives its unit back when the reply comes."""
+        lease = self.leases[worker]
+        if self._clock_s(worker) < lease.refused_until_s:
+            return
+        wanted, life_s = lease.wanted(self._clock_s(worker), waiting)
+        self._give_back(worker)
+        lease.asked(self._clock_s(worker), wanted, life_s)
+        granted, before = self.limits.take(self.now_us, wanted, lease.life_us)
+        taken_at_us = self.limits.taken_at_us
+        self.time_passes(lives)
+        if wanted > 1:
+            lease.granted(Grant(granted, taken_at_us, before))
+            if lease.counts_from_now:
+                self._give_back(worker)
+        elif granted:
+            self.limits.give_back(returned(lease.meters, taken_at_us, granted))
 
     @rule(worker=workers(), other=workers(), lives=st.sampled_from([0.5, 1.1, 2.5]))
     def another_takes_all_while_one_pauses(self, worker: int, other: int, lives: float) -> None:
@@ -136,9 +155,9 @@ class LeaseMachine(RuleBasedStateMachine):
         if unspent is not None:
             self.limits.give_back(unspent)
 
-    def _spent(self, lease: Lease) -> None:
+    def _spent(self) -> None:
         for reference in self.references:
-            reference.spend(self.now_us, lease.grant.now_us)
+            reference.spend(self.now_us)
 
     def _clock_s(self, worker: int) -> float:
         """Give a worker's monotonic clock: each began at another time."""

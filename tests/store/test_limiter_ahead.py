@@ -261,3 +261,26 @@ async def test_a_redis_that_forgot_the_script_counts_a_first_request_all_the_sam
         async with connect(redis_url, "control") as control:
             await control.ask("SCRIPT", "FLUSH")
         assert (await limiter.take("acme", [WIDE._replace(key="other")])).source == "store"
+
+
+async def test_what_came_back_before_redis_was_last_asked_in_vain_is_not_owed(own_redis: RedisProcess) -> None:
+    take = HOURLY._replace(units=8, burst=8)
+    now_s = 1000.0
+    async with connect(own_redis.url, "data") as client:
+        limiter = Limiter(client, lambda: 1, lambda: now_s)
+        for _ in range(2):
+            assert (await limiter.take("acme", [take])).source == "store"
+        await asyncio.to_thread(own_redis.stop)
+        votes = [await limiter.take("acme", [take]) for _ in range(7)]
+        assert [(vote.source, vote.admitted) for vote in votes] == [("local", True)] * 6 + [("local", False)]
+        now_s += 3600  # all of it is back, and Redis still lost
+        assert (await limiter.take("acme", [take])).source == "local"
+        await asyncio.to_thread(own_redis.start)
+        now_s += 1
+        async with asyncio.timeout(5):
+            while (await limiter.take("acme", [take._replace(key="other")])).source != "store":
+                now_s += 1
+        await limiter.aclose()
+    # Two were spent before Redis was lost, one since it was last asked in vain, and one is spent now.
+    async with a_limiter(own_redis.url) as other:
+        assert (await other.take("acme", [take])).states[0].remaining == 8 - 2 - 1 - 1

@@ -97,3 +97,12 @@ def test_the_shares_of_all_workers_are_no_more_than_the_whole_unless_a_take_need
 def test_every_window_has_a_length_for_the_policy() -> None:
     assert set(NOMINAL_S) == set(WINDOWS)
     assert isinstance(quota(1, "day"), Quota)
+
+
+async def test_redis_gives_one_unit_at_most_where_more_could_outlive_the_window(client: Client) -> None:
+    of = quota(1000, "minute")
+    # The life is what varies, since Redis' clock is its own: longer than any minute, and shorter than the rest of one.
+    for life_us, granted in ((61 * US_PER_S, 1), (1, 5)):
+        name = f"{{rl:acme}}:q:{life_us}"
+        reply = await client.run(script("take"), [name], [5, life_us, *of.arguments], is_write=True)
+        assert (reply[0], of.most((reply[2], reply[3]), 5, life_us)) == (granted, granted)
