@@ -128,6 +128,10 @@ class Pace:
         """Return how far so many units move the arrival time."""
         return *self.stepped((0, 0), units), self.parts
 
+    def owing(self, at_loss: Ahead, since: int, state: Ahead) -> Ahead:  # noqa: ARG002 - time went by for that one
+        """Return how far ahead it is if no time has passed since `at_loss`, after which so many were taken."""
+        return self.stepped(at_loss, since)
+
     def charge(self, seed: Ahead, state: Ahead, whole: Meter, workers: int) -> int:  # noqa: ARG002 - time says it all
         """Return what of the whole's slack this share has not left over, in µs, rounded up."""
         assert isinstance(whole, Pace)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from itertools import repeat
 
 from store.decisions import Decision, LimitState, Take, meter_of, states_of
-from store.gcra import Pace
 from store.meter import US_PER_S, Kept, Meter, State, take_all
 
 CLOSED_RETRY_S = 1.0
@@ -57,9 +56,7 @@ class Share:
 
         It may have been there since, and have given others what came back here as well.
         """
-        if isinstance(self.meter, Pace):
-            return self.meter.stepped(self.at_loss, self.since)
-        return self.meter.read(self.kept, now_us)
+        return self.meter.owing(self.at_loss, self.since, self.meter.read(self.kept, now_us))
 
 
 @dataclass(frozen=True, slots=True)

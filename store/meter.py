@@ -79,6 +79,9 @@ class Meter(Protocol):
     def units(self, units: int) -> Kept:
         """Say what so many units come to, as lua/give_back.lua takes them back."""
 
+    def owing(self, at_loss: State, since: int, state: State) -> State:
+        """Give what `state` is if nothing has come back since `at_loss`, after which so many were taken."""
+
     def charge(self, seed: State, state: State, whole: Meter, workers: int) -> int:
         """Say what this share of the `whole` owes to it: what was spent of it since `seed` and has not come back."""
 

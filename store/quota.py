@@ -111,6 +111,10 @@ class Quota:
         """Return how much so many units use."""
         return self.cost * units, WINDOWS.index(self.window), 0
 
+    def owing(self, at_loss: Used, since: int, state: Used) -> Used:  # noqa: ARG002 - all comes back at once
+        """Return what is used: what came back was of a window that is over."""
+        return state
+
     def charge(self, seed: Used, state: Used, whole: Meter, workers: int) -> int:  # noqa: ARG002 - a count is a count
         """Return what was used since."""
         return max(0, state[0] - seed[0])
