@@ -179,7 +179,7 @@ ONE = Place("one", "k", 1)
 async def test_who_is_refused_asks_once_more_in_a_moment(
     redis_url: str, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guards, "AGAIN_S", 0.2)
+    monkeypatch.setattr(guards, "AGAIN_S", 0.5)
     async with some_guards(redis_url, "n/0/1") as one, some_guards(redis_url, "n/1/2") as other:
         assert await enter(one, 1, ONE) == [True]
         entering = await refused_once(other, ONE)
@@ -191,7 +191,7 @@ async def test_who_is_refused_asks_once_more_in_a_moment(
 async def test_who_asks_once_more_is_counted_although_the_room_was_forgotten_meanwhile(
     redis_url: str, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guards, "AGAIN_S", 0.2)
+    monkeypatch.setattr(guards, "AGAIN_S", 0.5)
     monkeypatch.setattr(guards, "LIFE_S", 0.4)
     monkeypatch.setattr(guards, "RENEW_S", 0.1)
     async with some_guards(redis_url, "n/0/1") as one, some_guards(redis_url, "n/1/2") as other:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,8 +21,9 @@ HOURLY = Take("hourly", "k", 1000, 3600.0, 1000)
 
 
 @asynccontextmanager
-async def a_limiter(url: str) -> AsyncIterator[Limiter]:
+async def a_limiter(url: str, answer_s: float = 0.05) -> AsyncIterator[Limiter]:
     async with connect(url, "data") as client:
+        client._patience = replace(client._patience, answer_s=answer_s)
         await client.ping()
         limiter = Limiter(client, lambda: 1)
         try:
@@ -160,7 +162,7 @@ async def test_who_waits_for_a_redis_that_is_lost_is_told_what_the_limits_declar
 @pytest.mark.parametrize("burst", [4, 1000])
 async def test_closing_leaves_nobody_waiting_and_nothing_held(redis_url: str, burst: int, turns: int) -> None:
     take = HOURLY._replace(units=burst, burst=burst, window="month")  # what is owed of a quota is told exactly
-    async with a_limiter(redis_url) as limiter:
+    async with a_limiter(redis_url, 5.0) as limiter:
         for _ in range(2):
             await limiter.take("acme", [take])
         waiting = [asyncio.create_task(limiter.take("acme", [take])) for _ in range(20)]
