@@ -68,11 +68,14 @@ class Tenancy:
         where they have not changed since, so that a change of its document costs none of them a look-up.
         """
         tenant = item.tenant
+        if tenant != PLANS and item.callers_revision > known_to:
+            self._forget_callers(tenant)
+        if item.is_lost:
+            self.miss(tenant, item.revision)
+            return
         if tenant == PLANS:
             self._take_plans(item)
             return
-        if item.callers_revision > known_to:
-            self._forget_callers(tenant)
         if item.payload is None:
             self._drop(tenant)
             return

@@ -126,6 +126,8 @@ class Watcher:
                 return
             await self._apply(changes)
             is_complete = changes.complete
+        if not self.caught_up.is_set():  # the plans may be there, or in their history, and no note of a change of them
+            await self._mend(self._repair.compare(self.position.epoch, self.position.revision))
         await self._mend(self._repair.recover())
         self.caught_up.set()
 

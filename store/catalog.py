@@ -149,14 +149,15 @@ class Catalog:
         Bounded by `limit` tenants and by a few MiB: ask again while the answer is not complete.
         """
         names = [keys.epoch(), keys.revision(), keys.documents(), keys.changes(), keys.callers(), keys.run()]
-        return read_changes(await self._client.run(script("changes"), names, [revision, max(1, limit), PAGE_BYTES]))
+        args: list[Argument] = [revision, max(1, limit), PAGE_BYTES, keys.history("")]
+        return read_changes(await self._client.run(script("changes"), names, args))
 
     async def digests(self, cursor: str | None = None, limit: int = 100) -> Digests:
         """Return what a page of documents come to, by name; it may hold fewer than `limit` when they are large.
 
         The first page has the plans as well, before its tenants, if ever there were any.
         """
-        names = [keys.epoch(), keys.documents(), keys.names(), keys.changes()]
+        names = [keys.epoch(), keys.documents(), keys.names(), keys.changes(), keys.history(PLANS)]
         args: list[Argument] = [cursor or "", max(1, limit), DIGESTED_BYTES, PLANS]
         return read_digests(await self._client.run(script("digests"), names, args))
 

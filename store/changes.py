@@ -120,7 +120,8 @@ class Page:
 class Item:
     """A tenant that changed: `revision` of its last change of any kind, `doc_revision` of its document.
 
-    No payload: it is deleted. `callers_revision` is that of the last change of who may call, its API keys or sessions.
+    No payload: it is deleted, or with `is_lost` gone although no change deleted it. `callers_revision` is that of the
+    last change of who may call, its API keys or sessions.
     """
 
     tenant: str
@@ -128,6 +129,7 @@ class Item:
     doc_revision: int
     payload: bytes | None = field(repr=False)
     callers_revision: int
+    is_lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ def read_stored(tenant: str, value: bytes) -> Stored:
 def read_changes(reply: Sequence[Any]) -> Changes:
     """Read lua/changes.lua's reply."""
     items = []
-    for tenant, revision, value, callers in _in_groups(reply[4:], 4):
+    for tenant, revision, value, callers, lost in _in_groups(reply[4:], 5):
         stored = Stored(tenant.decode(), 0, b"") if value is None else read_stored(tenant.decode(), value)
         # What moved the tenant and not its document were its callers, whatever has become of the note of it.
         moved_last = int(revision) if stored.revision != int(revision) else 0
@@ -219,6 +221,7 @@ def read_changes(reply: Sequence[Any]) -> Changes:
                 stored.revision,
                 None if value is None else stored.payload,
                 max(moved_last, int(callers or 0)),
+                lost == 1,
             )
         )
     return Changes(

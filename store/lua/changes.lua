@@ -2,8 +2,10 @@
 --
 -- KEYS  1 epoch   2 rev   3 docs   4 changes   5 callers   6 run
 -- ARGV  1 revision already known   2 most tenants to return   3 most document bytes to return (one is always returned)
+--       4 what the names of histories begin with, in the slot of the KEYS: whose they are is only known in here
 -- Returns  {epoch or '', revision now, 1 if this is all else 0, run or '', tenant, revision of its change, document or nil,
---          revision of the last change of its API keys or sessions or nil, ...}
+--          revision of the last change of its API keys or sessions or nil, 1 if its document is gone and no change deleted
+--          it else 0, ...}
 -- Atomic so that the head and the items are of one moment: a reader that has applied all items is at that head.
 -- Reads only.
 
@@ -25,5 +27,7 @@ for i = 1, #found, 2 do
   reply[#reply + 1] = found[i + 1]
   reply[#reply + 1] = document
   reply[#reply + 1] = redis.call('ZSCORE', KEYS[5], found[i])
+  -- A change that deletes a document deletes its history. One that is no list is none, and holds up nobody else.
+  reply[#reply + 1] = not document and #redis.pcall('LRANGE', ARGV[4] .. found[i], 0, 0) or 0
 end
 return reply

@@ -1,7 +1,7 @@
 -- digests: one page of tenants in the order of their names, with what their documents come to; before the first one, the
--- plans, if ever there were any.
+-- plans, if ever there were any, also when the log of changes has lost them.
 --
--- KEYS  1 epoch   2 docs   3 names   4 changes
+-- KEYS  1 epoch   2 docs   3 names   4 changes   5 history of what ARGV 4 names
 -- ARGV  1 name after which to begin ('' = from the start)   2 most tenants to return
 --       3 most document bytes to digest (one tenant's are always digested)   4 what stands for a name where plans are kept
 -- Returns  {epoch or '', 1 if this is all else 0, tenant, revision of its last change, SHA-1 in hex or '', ...}
@@ -22,8 +22,10 @@ local function digest(name, revision, document)
   reply[#reply + 1] = document and redis.sha1hex(document) or ''
 end
 
-local planned = from == '-' and redis.call('ZSCORE', KEYS[4], ARGV[4])
-if planned then digest(ARGV[4], planned, redis.call('HGET', KEYS[2], ARGV[4])) end
+if from == '-' then
+  local planned, plans = redis.call('ZSCORE', KEYS[4], ARGV[4]), redis.call('HGET', KEYS[2], ARGV[4])
+  if planned or plans or #redis.pcall('LRANGE', KEYS[5], 0, 0) > 0 then digest(ARGV[4], planned or '0', plans) end
+end
 
 for i, name in ipairs(names) do
   local document = redis.call('HGET', KEYS[2], name)

@@ -86,6 +86,44 @@ async def test_a_document_that_is_gone_without_a_change_is_refused_and_served_on
         assert found.serves("acme") == "good"
 
 
+async def test_a_document_that_no_change_deleted_is_served_from_its_history_by_a_new_worker(redis_url: str) -> None:
+    async with following(redis_url, is_running=False) as before, connect(redis_url, "control") as raw:
+        await before.put("acme", name="older")
+        revision = await before.put("acme", name="good")
+        await raw.ask("HDEL", keys.documents(), "acme")
+    async with following(redis_url) as found:
+        assert found.serves("acme") == "good"
+        assert refused(found).serving == revision
+        assert "gone" in refused(found).reason
+        await found.reached(await found.put("acme", name="mended"))
+        assert (found.serves("acme"), found.tenancy.refused) == ("mended", {})
+
+
+async def test_a_document_that_no_change_deleted_is_served_on_when_everything_is_compared(redis_url: str) -> None:
+    async with following(redis_url, is_running=False) as found, connect(redis_url, "control") as raw:
+        revision = await found.put("acme", name="good")
+        await found.watcher.catch_up()
+        await raw.ask("HDEL", keys.documents(), "acme")
+        await raw.ask("SET", keys.run(), "another")
+        await found.watcher.catch_up()
+        assert found.serves("acme") == "good"
+        assert refused(found).serving == revision
+
+
+async def test_a_tenant_deleted_by_a_change_stays_deleted_when_everything_is_compared_and_at_a_new_worker(
+    redis_url: str,
+) -> None:
+    async with following(redis_url, is_running=False) as found, connect(redis_url, "control") as raw:
+        await found.put("acme", name="good")
+        await found.watcher.catch_up()
+        await found.catalog.commit(Change("acme", None), None)
+        await raw.ask("SET", keys.run(), "another")
+        await found.watcher._look()
+        assert (found.serves("acme"), found.tenancy.refused) == (None, {})
+    async with following(redis_url) as started_later:
+        assert (started_later.serves("acme"), started_later.tenancy.refused) == (None, {})
+
+
 async def test_a_tenant_deleted_by_a_change_is_no_difference(redis_url: str) -> None:
     async with following(redis_url) as found:
         await found.put("acme", name="good")

@@ -140,6 +140,61 @@ async def test_plans_that_are_gone_without_a_change_are_refused_and_stay(redis_u
         assert has_plan(found, "gold")
 
 
+@pytest.mark.parametrize("what", ["document", "note of its change", "both"])
+async def test_plans_that_no_change_deleted_are_in_effect_at_a_new_worker_before_it_is_ready(
+    redis_url: str, what: str
+) -> None:
+    async with following(redis_url, is_running=False) as before, connect(redis_url, "control") as raw:
+        await before.put("acme", name="good", plan="gold")
+        await put_plans(before, "silver")
+        revision = await put_plans(before, "gold")
+        if what != "note of its change":
+            await raw.ask("HDEL", keys.documents(), PLANS)
+        if what != "document":
+            await raw.ask("ZREM", keys.changes(), PLANS)
+    async with following(redis_url, is_running=False) as found:
+        await found.watcher.catch_up()
+        assert found.watcher.caught_up.is_set()
+        assert found.serves("acme") == "good"
+        told = [(each.tenant, each.serving) for each in found.tenancy.refusals()]
+        assert told == ([(PLANS, revision)] if what != "note of its change" else [])
+        await put_plans(found, "gold", "mended")
+        await found.watcher.catch_up()
+        assert (has_plan(found, "mended"), found.tenancy.refused) == (True, {})
+
+
+@pytest.mark.parametrize("what", ["document", "note of its change", "both"])
+async def test_plans_that_no_change_deleted_stay_when_everything_is_compared(redis_url: str, what: str) -> None:
+    async with following(redis_url, is_running=False) as found, connect(redis_url, "control") as raw:
+        revision = await put_plans(found, "gold")
+        await found.put("acme", name="good", plan="gold")
+        await found.watcher.catch_up()
+        if what != "note of its change":
+            await raw.ask("HDEL", keys.documents(), PLANS)
+        if what != "document":
+            await raw.ask("ZREM", keys.changes(), PLANS)
+        await raw.ask("SET", keys.run(), "another")
+        for _ in range(2):
+            await found.watcher._look()
+        assert (has_plan(found, "gold"), found.serves("acme")) == (True, "good")
+        told = [(each.tenant, each.serving) for each in found.tenancy.refusals()]
+        assert told == ([(PLANS, revision)] if what != "note of its change" else [])
+
+
+async def test_plans_deleted_by_a_change_stay_deleted_when_everything_is_compared_and_at_a_new_worker(
+    redis_url: str,
+) -> None:
+    async with following(redis_url, is_running=False) as found, connect(redis_url, "control") as raw:
+        await put_plans(found, "gold")
+        await found.watcher.catch_up()
+        await found.catalog.commit(Change(PLANS, None), None)
+        await raw.ask("SET", keys.run(), "another")
+        await found.watcher._look()
+        assert (has_plan(found, "gold"), found.tenancy.refused) == (False, {})
+    async with following(redis_url) as started_later:
+        assert (has_plan(started_later, "gold"), started_later.tenancy.refused) == (False, {})
+
+
 async def test_plans_deleted_by_a_change_and_a_store_that_never_had_any_are_no_difference(redis_url: str) -> None:
     async with following(redis_url) as found:
         for number in range(120):

@@ -182,6 +182,25 @@ async def test_unreadable_plans_limit_at_a_running_worker_as_before_and_at_a_new
             assert told == {"test": 1, "new": 1}
 
 
+async def test_plans_and_a_tenant_gone_by_a_hand_hold_at_a_new_worker_and_at_one_that_reads_all_anew(
+    redis_url: str,
+) -> None:
+    async with running_edge(redis_url) as edge, running_origin() as origin, connect(redis_url, "control") as raw:
+        await put_plans(edge, default=hourly(4), gold=hourly(2))
+        await edge.put(document(origin.url))
+        await edge.put(document(origin.url, "globex", plan="gold"))
+        await raw.ask("HDEL", keys.documents(), PLANS, "globex")
+        async with running_edge(redis_url, node="new") as new:
+            assert set(new.worker.tenancy.refused) == {PLANS, "globex"}
+            assert await statuses(new, 3) == [200] * 3
+            assert await statuses(new, 3, "globex") == [200, 200, 429]
+        await raw.ask("SET", keys.run(), "another")
+        await until(lambda: edge.worker.watcher.position.run == "another")
+        assert set(edge.worker.tenancy.refused) == {PLANS, "globex"}
+        assert await statuses(edge, 2) == [200, 429]
+        assert await statuses(edge, 1, "globex") == [429]
+
+
 async def test_plans_are_no_tenant(redis_url: str) -> None:
     async with running_edge(redis_url) as edge:
         await put_plans(edge, default=hourly(1))

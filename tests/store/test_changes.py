@@ -78,10 +78,14 @@ def test_a_stored_value_is_split_whatever_it_is(value: bytes, revision: int, pay
 
 
 def test_changes_and_tombstones_are_read() -> None:
-    reply = [b"e", b"9", 0, b"run", b"acme", b"8", stored_value(8, b"x"), b"4", b"gone", b"9", None, b"9"]
-    changes = read_changes(reply)
+    there = [b"acme", b"8", stored_value(8, b"x"), b"4", 0]
+    changes = read_changes([b"e", b"9", 0, b"run", *there, b"gone", b"9", None, b"9", 0, b"lost", b"9", None, None, 1])
     assert (changes.epoch, changes.revision, changes.complete, changes.run) == ("e", 9, False, "run")
-    assert changes.items == (Item("acme", 8, 8, b"x", 4), Item("gone", 9, 0, None, 9))
+    assert changes.items == (
+        Item("acme", 8, 8, b"x", 4),
+        Item("gone", 9, 0, None, 9),
+        Item("lost", 9, 0, None, 9, is_lost=True),
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,7 +94,7 @@ def test_changes_and_tombstones_are_read() -> None:
 def test_what_moved_a_tenant_and_not_its_document_were_its_callers_whatever_is_noted(
     doc_revision: int, noted: bytes | None, callers: int
 ) -> None:
-    (item,) = read_changes([b"e", b"9", 1, b"run", b"acme", b"8", stored_value(doc_revision, b"x"), noted]).items
+    (item,) = read_changes([b"e", b"9", 1, b"run", b"acme", b"8", stored_value(doc_revision, b"x"), noted, 0]).items
     assert (item.doc_revision, item.callers_revision) == (doc_revision, callers)
 
 

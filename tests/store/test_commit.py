@@ -23,6 +23,7 @@ from store.errors import (
     StoreUnavailable,
 )
 from store.feed import Tick, read_tick
+from store.model import PLANS
 from tests.fakes.tenants import a_record, an_api_key, everything, put
 
 
@@ -117,6 +118,27 @@ async def test_deleting_a_tenant_frees_its_hosts_and_leaves_only_a_tombstone(cat
     left = set(await everything(redis_url))
     assert left.isdisjoint({str(name(*args).encode()) for name, *args in OF_A_TENANT})
     await catalog.commit(put("globex", "a.test"), 0)
+
+
+@pytest.mark.parametrize("name", ["acme", PLANS])
+async def test_a_document_that_no_change_deleted_is_told_from_one_that_was(
+    catalog: Catalog, redis_url: str, name: str
+) -> None:
+    async def is_lost() -> tuple[bool, bool]:
+        (item,) = (await catalog.changes_since(0)).items
+        return item.payload is None, item.is_lost
+
+    await catalog.commit(put(name), 0)
+    assert await is_lost() == (False, False)
+    with redis.Redis.from_url(redis_url) as raw:
+        raw.hdel(keys.documents(), name)
+    assert await is_lost() == (True, True)
+    await catalog.commit(put(name), None)
+    await catalog.commit(Change(name, None), None)
+    assert await is_lost() == (True, False)
+    with redis.Redis.from_url(redis_url) as raw:
+        raw.set(keys.history(name), "no list")
+    assert await is_lost() == (True, False)
 
 
 OF_A_TENANT: list[tuple[Callable[..., str], str]] = [

@@ -122,3 +122,19 @@ async def test_the_past_is_the_hosts_of_now_and_the_documents_of_before_without_
 @pytest.mark.parametrize("other", [(2, b"abc"), (1, b"abd"), (1, b"")])
 def test_another_revision_or_other_bytes_come_to_something_else(other: tuple[int, bytes]) -> None:
     assert digest_of(*other) != digest_of(1, b"abc")
+
+
+async def test_plans_that_no_change_deleted_are_told_though_the_log_of_changes_knows_nothing_of_them(
+    catalog: Catalog, redis_url: str
+) -> None:
+    await catalog.commit(Change(PLANS, TenantRecord({"plans": {}})), 0)
+    kept = (await catalog.digests()).items[0].value
+    async with redis.asyncio.from_url(redis_url) as raw:
+        await raw.zrem(keys.changes(), PLANS)
+        assert [(item.tenant, item.revision, item.value) for item in (await catalog.digests()).items] == [
+            (PLANS, 0, kept)
+        ]
+        await raw.hdel(keys.documents(), PLANS)
+        assert [(item.tenant, item.value) for item in (await catalog.digests()).items] == [(PLANS, GONE)]
+        await raw.delete(keys.history(PLANS))
+    assert (await catalog.digests()).items == ()
