@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from edge.belief import Belief
 from edge.census import ConnectionLimits
-from edge.client_edge.key_cache import KeyCache, Lookup
+from edge.client_edge.key_cache import KeyCache
 from edge.client_edge.key_sets import KeySets, asking
 from edge.client_edge.key_usage import KeyUsage
 from edge.client_edge.limits import Counting
@@ -48,14 +49,13 @@ from store.catalog import Catalog
 from store.client import connect
 from store.codec import Envelope
 from store.endings import Endings
-from store.errors import RecordUnreadable, StoreError, StoreUnavailable
+from store.errors import RecordUnreadable, StoreError
 from store.feed import Feed
 from store.fleet import Fleet
 from store.guards import Guards
 from store.limiter import Limiter
 from store.model import read_document
 from store.reports import WorkerReport
-from store.secrets import ApiKeyRecord
 from store.sessions import Sessions
 from store.settings import Settings
 
@@ -148,7 +148,8 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         ]
         with suppress(StoreError):
             await data.ping()  # so that no request pays for the handshake
-        keys = KeyCache(_believing(Catalog(data), lambda: watcher.alarm))
+        belief = Belief(Catalog(data), lambda: watcher)
+        keys = KeyCache(belief.get_key, lambda: belief.fault() is None)
         identity = _identity(settings.node, index)
         limiter = Limiter(data, lambda: watcher.live_workers)
         stack.push_async_callback(limiter.aclose)
@@ -166,9 +167,7 @@ async def assembled(settings: Settings, index: int) -> AsyncIterator[Worker]:
         stack.callback(passwords.close)
         targets = LiveTargets(allows, counters.upstreams, resolver)
         plans = PlanLimits()
-        sessions = session_parts(
-            settings, lambda by: Sessions(data, by, logins, lambda: watcher.alarm), outgoing, key_sets
-        )
+        sessions = session_parts(settings, lambda by: Sessions(data, by, logins, belief), outgoing, key_sets)
         await stack.enter_async_context(heeded(Endings(feed), sessions.known if sessions else None))
         counting = Counting(limiter, guards, counters)
         parts = Parts(targets, keys, counting, plans, key_sets, TokenCache(), outgoing, passwords, usage, sessions)
@@ -203,18 +202,6 @@ def _forgetting(keys: KeyCache, sessions: SessionParts | None) -> Callable[[str]
             sessions.known.forget(tenant)
 
     return forget
-
-
-def _believing(catalog: Catalog, alarm: Callable[[], str | None]) -> Lookup:
-    """Make the look-up of API keys: a store whose configuration is not followed is not believed about keys either."""
-
-    async def get_key(tenant: str, key_id: str) -> ApiKeyRecord | None:
-        fault = alarm()
-        if fault is not None:
-            raise StoreUnavailable(fault)
-        return await catalog.get_key(tenant, key_id)
-
-    return get_key
 
 
 def _connection_limits(settings: Settings) -> ConnectionLimits:

@@ -19,6 +19,7 @@ from store.changes import Changes, Item
 from store.errors import StoreError
 from store.feed import Feed
 from store.fleet import Fleet
+from store.head import Head
 from store.reports import WorkerReport
 
 log = logging.getLogger("portico.edge")
@@ -39,7 +40,7 @@ class Position:
     run: str = ""
 
 
-def regression(position: Position, changes: Changes) -> str | None:
+def regression(position: Position, found: Changes | Head) -> str | None:
     """Say why what Redis holds cannot be what came after `position`, or None when it can.
 
     A store that was emptied, restored from an older copy or replaced is not followed: serving yesterday's entries is
@@ -47,12 +48,12 @@ def regression(position: Position, changes: Changes) -> str | None:
     """
     if position == Position():
         return None
-    if not changes.epoch:
+    if not found.epoch:
         return "the store is empty"
-    if position.epoch and changes.epoch != position.epoch:
+    if position.epoch and found.epoch != position.epoch:
         return "the store was replaced by another one"
-    if changes.revision < position.revision:
-        return f"the store went back to revision {changes.revision}"
+    if found.revision < position.revision:
+        return f"the store went back to revision {found.revision}"
     return None
 
 

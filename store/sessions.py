@@ -11,8 +11,8 @@ compare, and a login that is under way meanwhile is revoked too. A mark outlives
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 from store import keys
 from store.client import Client
@@ -57,11 +57,23 @@ class Revocations:
         )
 
 
+class Belief(Protocol):
+    """Whether what Redis holds is to be believed: `fault` says why not, if that is known; `confirm` finds out.
+
+    `confirm` raises StoreUnavailable when it is not, or nobody can tell.
+    """
+
+    def fault(self) -> str | None: ...
+
+    async def confirm(self) -> None: ...
+
+
 class Sessions:
     """Keeps sessions. Each method may raise StoreUnavailable and StoreRefused.
 
     `client` finds them for requests; what a login or logout writes goes by `patient`, as it cannot be done again.
-    `alarm` says why what Redis holds is not to be believed, as when it was emptied: then none is asked for or kept.
+    What Redis holds is not to be believed when it was emptied, say: then none is asked for or kept, and `belief` has to
+    confirm that there is no such session.
     """
 
     def __init__(
@@ -69,12 +81,12 @@ class Sessions:
         client: Client,
         sealer: Sealer,
         patient: Client | None = None,
-        alarm: Callable[[], str | None] = lambda: None,
+        belief: Belief | None = None,
     ) -> None:
         self._client = client
         self._sealer = sealer
         self._patient = patient or client
-        self._alarm = alarm
+        self._belief = belief
 
     async def put(self, tenant: str, session_id: str, kept: Kept, idle_s: float) -> None:
         """Keep a new session until nobody has read it for so long. Raises CodecError when it holds too much."""
@@ -92,6 +104,8 @@ class Sessions:
         self._believe()
         name = keys.session(tenant, session_id)
         sealed = await self._client.ask("GETEX", name, "PX", _ms(idle_s))
+        if sealed is None and self._belief is not None:
+            await self._belief.confirm()
         found = None if sealed is None else self._opened(sealed, name)
         if found is None:
             return None
@@ -117,7 +131,7 @@ class Sessions:
         return reply is not None
 
     def _believe(self) -> None:
-        fault = self._alarm()
+        fault = None if self._belief is None else self._belief.fault()
         if fault is not None:
             raise StoreUnavailable(fault)
 

@@ -23,11 +23,19 @@ class KeyCache:
     """The records of keys by tenant and id, with those known not to exist.
 
     `lookup` asks the store (StoreError when it cannot); both kinds are bounded, each by itself, so that guesses cannot
-    push real callers out.
+    push real callers out. Without `is_believed` the store is followed no more: who was none of its keys may be one now.
     """
 
-    def __init__(self, lookup: Lookup, *, max_known: int = MAX_KNOWN, max_unknown: int = MAX_UNKNOWN) -> None:
+    def __init__(
+        self,
+        lookup: Lookup,
+        is_believed: Callable[[], bool] = lambda: True,
+        *,
+        max_known: int = MAX_KNOWN,
+        max_unknown: int = MAX_UNKNOWN,
+    ) -> None:
         self._lookup = lookup
+        self._is_believed = is_believed
         self._known = _Recent(max_known)
         self._unknown = _Recent(max_unknown)
         self._generations: dict[str, int] = {}
@@ -42,7 +50,7 @@ class KeyCache:
         """Give the record of a key, None when the tenant has no such key; StoreError when nobody can tell."""
         name = (tenant, key_id)
         generation = self._generations.get(tenant, 0)
-        slot = self._known.get(name) or self._unknown.get(name)
+        slot = self._known.get(name) or (self._unknown.get(name) if self._is_believed() else None)
         if slot is not None and slot[0] == generation:
             return slot[1]
         task = self._asked.get(name)

@@ -113,6 +113,22 @@ async def test_an_emptied_redis_is_not_believed_about_sessions_either(
         assert code_of(await visitor.get("/echo")) == (503, "store_down")
 
 
+async def test_a_session_asked_for_before_a_worker_knows_that_redis_was_emptied_is_not_over_either(
+    edge: RunningEdge, own_redis: RedisProcess, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor, unknown = Visitor(edge), Visitor(edge)
+    await visitor.log_in()
+    await unknown.log_in("bob")
+    assert (await visitor.get("/echo")).status == 200
+    monkeypatch.setattr(edge.worker.watcher, "catch_up", partial(asyncio.sleep, 0))  # so that it does not know
+    async with redis.asyncio.Redis.from_url(own_redis.url) as raw:
+        await raw.flushall()
+    assert code_of(await unknown.get("/echo")) == (503, "store_down")
+    clock.ahead_s += GRACE_S / 2
+    assert (await visitor.get("/echo")).status == 200
+    assert edge.worker.watcher.alarm is None
+
+
 async def test_without_the_provider_nobody_logs_in_and_nobody_is_logged_out(
     edge: RunningEdge, provider: RunningProvider
 ) -> None:

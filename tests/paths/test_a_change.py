@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
+import pytest
 import pytest_asyncio
 import redis.asyncio
 
 from store import keys
 from store.catalog import KEEP, Change
 from store.codec import TenantRecord
+from store.feed import Feed
 from store.fleet import Fleet
+from store.secrets import new_api_key
 from tests.fakes.edges import RunningEdge, running_edge
 from tests.fakes.origins import RunningOrigin, running_origin
 from tests.fakes.waiting import until
@@ -126,6 +130,26 @@ async def test_a_key_that_an_emptied_store_does_not_know_is_no_wrong_key(
         await raw.flushall()
     await until(lambda: bool(edge.worker.watcher.alarm))
     assert (await edge.get("/", "acme.test", X_API_Key=key.text)).status == 503
+
+
+async def test_a_key_asked_for_before_a_worker_knows_that_the_store_was_emptied_is_no_wrong_key_either(
+    redis_url: str, origin: RunningOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.assembly.Feed", partial(Feed, poll_s=60.0))  # so that it does not know
+    async with running_edge(redis_url) as edge, redis.asyncio.Redis.from_url(redis_url) as raw:
+        told = document("acme", origin)
+        told["routes"][0]["auth"], told["auth"] = ["keys"], {"keys": {"type": "api_key"}}
+        await edge.put(told)
+        seen, key = await edge.put_key("acme"), await edge.put_key("acme")
+        assert (await edge.get("/", "acme.test", X_API_Key=seen.text)).status == 200
+        assert (await edge.get("/", "acme.test", X_API_Key=new_api_key().text)).status == 401
+        await raw.flushall()
+        assert (await edge.get("/", "acme.test", X_API_Key=key.text)).status == 503
+        assert edge.worker.watcher.alarm is None
+        assert (await edge.get("/", "acme.test", X_API_Key=seen.text)).status == 200
+        await raw.publish(keys.tick_channel(), "look")
+        await until(lambda: bool(edge.worker.watcher.alarm))
+        assert (await edge.get("/", "acme.test", X_API_Key=key.text)).status == 503
 
 
 async def test_a_revoked_key_is_refused_by_every_worker_that_acknowledged(

@@ -143,3 +143,19 @@ async def test_a_redis_that_is_gone_is_told_from_a_session_that_is_over() -> Non
     async with connect("redis://127.0.0.1:1/0", "data") as nowhere:
         with pytest.raises(StoreUnavailable):
             await Sessions(nowhere, SEALER).get("acme", "x", 60)
+
+
+async def test_that_there_is_no_such_session_is_confirmed_and_one_that_is_there_needs_no_confirmation(
+    data: Client,
+) -> None:
+    class Emptied:
+        def fault(self) -> None:
+            return None
+
+        async def confirm(self) -> None:
+            raise StoreUnavailable("the store is empty")
+
+    doubted = Sessions(data, SEALER, belief=Emptied())
+    assert await doubted.get("acme", await begin(doubted), 60) == ANN
+    with pytest.raises(StoreUnavailable, match="empty"):
+        await doubted.get("acme", new_session_id(), 60)

@@ -46,6 +46,20 @@ async def test_a_key_that_does_not_exist_is_asked_for_once_too() -> None:
     assert store.asked == [("acme", "a")]
 
 
+async def test_that_a_key_does_not_exist_counts_only_while_the_store_is_believed() -> None:
+    store, is_believed = Store(("acme", "b")), [True]
+    cache = KeyCache(store.lookup, lambda: is_believed[0])
+    assert await cache.get("acme", "a") is None
+    assert await cache.get("acme", "b") == record("b")
+    is_believed[0], store.is_lost = False, True
+    with pytest.raises(StoreUnavailable):
+        await cache.get("acme", "a")
+    assert await cache.get("acme", "b") == record("b")
+    is_believed[0] = True
+    assert await cache.get("acme", "a") is None
+    assert len(store.asked) == 3
+
+
 async def test_requests_that_wait_for_the_same_key_share_one_question() -> None:
     store = Store(("acme", "a"))
     store.gate.clear()
