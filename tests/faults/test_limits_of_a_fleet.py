@@ -7,6 +7,7 @@ of its answers may come too late: that is a 503 here, and no place or unit that 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from loadtest.node import Node, put_tenant, running_node
 from store import keys
@@ -30,7 +31,9 @@ from tests.fakes.verdicts import to_acme
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n"
 SECONDS = 8.0
+MOST = 5
 QUOTA, MINUTE_S, HOUR_S = 500, 60.0, 3600.0
+LONGEST_S = 0.2
 
 
 @dataclass
@@ -71,6 +74,31 @@ async def running_fleet(redis_url: str, client: Client, document: dict[str, Any]
         state = await Fleet(client).wait(revision, 10.0)
         assert (state.applied, state.workers) == (4, 4)
         yield [one, two]
+
+
+async def of_different_length(session: ClientSession, ports: list[int], seconds: float, told: Counter[int]) -> None:
+    """Ask one after another for so long, some longer and some shorter; TimeoutError when there is no answer."""
+    chance, end_s = random.Random(), time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        url = f"http://127.0.0.1:{chance.choice(ports)}/?s={chance.choice((0.0, 0.01, LONGEST_S))}"
+        async with asyncio.timeout(5.0), session.get(url, headers={"Host": "shop.test"}) as answer:
+            await answer.read()
+            told[answer.status] += 1
+
+
+async def test_four_workers_have_never_more_under_way_at_a_target_than_may_be(own_redis: RedisProcess) -> None:
+    async with running_target() as target, connect(own_redis.url, "control") as client, ClientSession() as session:
+        document = {
+            **to_acme(f"http://127.0.0.1:{target.port}", limits=["busy"]),
+            "limits": {"busy": {"concurrent": MOST, "by": "tenant", "on_store_loss": "closed"}},
+        }
+        async with running_fleet(own_redis.url, client, document) as nodes:
+            told, ports = Counter[int](), [node.port for node in nodes]
+            await asyncio.gather(*(of_different_length(session, ports, SECONDS, told) for _ in range(4 * MOST)))
+        assert target.most_at_once == MOST
+        assert {200, 429} <= set(told) <= {200, 429, 503}
+        assert told[503] < sum(told.values()) / 100
+        assert told[200] > MOST * SECONDS / LONGEST_S / 2
 
 
 async def test_four_workers_admit_a_quota_and_not_one_more_in_a_minute(own_redis: RedisProcess) -> None:
