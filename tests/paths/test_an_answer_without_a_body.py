@@ -34,4 +34,5 @@ async def test_a_204_passes_without_a_length_and_without_a_body(edge: RunningEdg
             told = await edge.get("/")
             assert (told.status, told.body, told.headers["x-kept"]) == (204, b"", "yes")
             assert "content-length" not in told.headers
-        assert len(evil.connections) == (2 if body else 1)
+        # One that announces a body may send it later, and be followed by it.
+        assert len(evil.connections) == (2 if body or field.endswith(b" 5\r\n") else 1)
