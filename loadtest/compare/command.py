@@ -91,8 +91,9 @@ def exit_status(run: report.Run) -> int:
 async def _run(options: argparse.Namespace) -> report.Run:
     task = asyncio.current_task()
     assert task is not None
-    # As Ctrl-C does: cancelled, so that everything is ended on the way out.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    # Cancelled, so that everything is ended on the way out; a shell has what it runs behind it ignore SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     cores = choose_cores(os.sched_getaffinity(0))
     asked = [SYSTEMS[name] for name in options.systems]
     versions = {system.name: system.version() for system in asked}
