@@ -16,7 +16,7 @@ from tests.fakes.edges import RunningEdge
 from tests.fakes.raw_talk import HOST, LAST, Framed, get, post, request, take_message
 from tests.fakes.recorder import Recorder
 
-ROUNDS = 150
+ROUNDS = 220
 CHUNKED = b"Transfer-Encoding: chunked"
 REFUSED = None
 
