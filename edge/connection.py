@@ -26,8 +26,9 @@ from edge.tunnel import Tunnel, TunnelSink
 
 WRITE_BUFFER_BYTES = READ_BYTES
 """One read may be passed on without a wait; who does not take it has the next ones wait at the target."""
-TLS_WRITE_BUFFER_BYTES = 0
-"""By TLS what is encrypted waits in a transport below, 64 KiB of it, before anything waits in this one."""
+TLS_WRITE_BUFFER_BYTES = 1
+"""By TLS what is encrypted waits in a transport below, 64 KiB of it, before anything waits in this one. Not 0: uvloop
+would take an empty buffer for a full one."""
 READ_BUFFER_BYTES = 32 * 1024
 FIRST_REQUEST_S = 1.0
 

@@ -129,10 +129,10 @@ class Upload:
         grown_bytes = chunks.total_bytes - before_bytes
         self._raw_bytes += len(data)
         self.last_bytes = (self.last_bytes + data)[-len(END_OF_BODY) :]
-        if (
-            grown_bytes
-        ):  # what is no body may all be behind it; crumbs are no reason to refuse, however many come at once
-            self._barren_bytes = min(len(data) - grown_bytes, MAX_BARREN_BYTES)
+        if grown_bytes:
+            # What is no body may all be behind it. Crumbs are no reason to refuse, however many come at once: the next
+            # read, without any, has room.
+            self._barren_bytes = min(len(data) - grown_bytes, MAX_BARREN_BYTES // 2)
         else:
             self._barren_bytes += len(data)
 

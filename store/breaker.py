@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 FAILURES_TO_OPEN = 5
 PROBE_EVERY_S = 1.0
-ONE_MOMENT_S = 0.01
+ONE_MOMENT_S = 0.04
+"""Shorter than an asking on the request path waits, so that those made one after the other all count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,8 @@ def may_try(breaker: Breaker, now_s: float) -> tuple[bool, Breaker]:
 def after_failure(breaker: Breaker, now_s: float) -> Breaker:
     """Return the breaker after a call that failed at `now_s`.
 
-    Calls that fail at one moment, as all do that waited on one connection, are one failure: a single late reply must
-    not close Redis to everybody for a second.
+    Calls that fail at one moment, as all do that waited on one connection, or for one, are one failure: a single late
+    reply, or a stall of a fifth of a second, must not close Redis to everybody for a second.
     """
     if breaker.failures and not breaker.is_open and now_s + PROBE_EVERY_S < breaker.probe_at_s + ONE_MOMENT_S:
         return breaker

@@ -18,7 +18,7 @@ from redis.asyncio.connection import AbstractConnection
 from store.address import RedisAddress, parse_redis_url
 from store.breaker import CLOSED, after_failure, may_try
 from store.connections import Timing, connected, disconnected, make_cluster, make_pool
-from store.errors import StoreUnavailable
+from store.errors import StoreError, StoreUnavailable
 from store.lane import Lane, Reply
 from store.links import ClusterLink, Link, PoolLink, Talk
 from store.mapping import mapped
@@ -135,6 +135,9 @@ class Client:
             reply = await self._in_time(talk, is_write=is_write)
         except StoreUnavailable:
             self._breaker = after_failure(self._breaker, now_s())
+            raise
+        except StoreError:  # a refusal is an answer
+            self._breaker = CLOSED
             raise
         self._breaker = CLOSED
         return reply

@@ -51,7 +51,18 @@ class Entry(NamedTuple):
 class Room:
     """The places of one limit and caller: `counted` in Redis as this worker's, of which `running` are taken."""
 
-    __slots__ = ("counted", "full_until_s", "is_asking", "most", "name", "others", "running", "told_at_s", "waiting")
+    __slots__ = (
+        "counted",
+        "full_until_s",
+        "is_asking",
+        "most",
+        "name",
+        "others",
+        "running",
+        "told_at_s",
+        "untold_until_s",
+        "waiting",
+    )
 
     def __init__(self, name: str, most: int) -> None:
         self.name = name
@@ -60,6 +71,8 @@ class Room:
         self.counted = 0
         self.others = 0
         self.told_at_s = 0.0
+        self.untold_until_s = 0.0
+        """Until when Redis may count what it was asked for last, whose answer has not come."""
         self.full_until_s = 0.0
         self.waiting: list[asyncio.Future[Entry | None]] = []
         self.is_asking = False
@@ -111,7 +124,7 @@ class Guards:
         if room is None:
             return None
         room.most = place.most
-        if room.running < min(room.counted, place.most):
+        if room.running < min(room.counted, place.most) and self._now() < room.told_at_s + LIFE_S:
             return room.entered()
         return Entry(False, 0, "store") if self._now() < room.full_until_s else None
 
@@ -163,13 +176,14 @@ class Guards:
 
     async def aclose(self) -> None:
         """Free what nobody has taken; what requests still have counts on for its life."""
-        for timer in (self._trimming, self._renewing):
-            if timer is not None:
-                timer.cancel()
-        self._trimming = self._renewing = None
-        self._trim()
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(2):  # the second time what was granted meanwhile
+            for timer in (self._trimming, self._renewing):
+                if timer is not None:
+                    timer.cancel()
+            self._trimming = self._renewing = None
+            self._trim()
+            while self._tasks:
+                await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _left(self, room: Room) -> None:
         room.running -= 1
@@ -221,6 +235,8 @@ class Guards:
             room.is_asking = False
             self._tell(room, room.waiting, None)
             room.waiting = []
+        if room.running < room.counted:  # those that it was for have gone
+            self._trim_later()
 
     def _tell(self, room: Room, waiting: list[asyncio.Future[Entry | None]], granted: int | None) -> None:
         for waiter in waiting:
@@ -244,8 +260,11 @@ class Guards:
             granted, in_fleet = await self._client.run(script("enter"), [room.name], arguments, is_write=True)
         except StoreError:
             self._breaker = after_failure(self._breaker, self._now())
+            if wanted:  # they may have been counted all the same
+                room.untold_until_s = room.told_at_s + LIFE_S
             return None
         self._breaker = CLOSED
+        room.untold_until_s = 0.0
         room.counted = running + granted
         room.others = in_fleet - room.counted
         if room.running < room.counted - granted:
@@ -267,10 +286,10 @@ class Guards:
         """Say again what is running, and forget rooms in which nobody is."""
         self._renewing = None
         for name, room in list(self._rooms.items()):
-            if room.running:
+            if room.running or room.counted or self._now() < room.untold_until_s:
                 if room.told_at_s <= self._now() - RENEW_S / 2:
                     self._start(self._tell_redis(room))
-            elif not (room.counted or room.is_asking or room.waiting):
+            elif not (room.is_asking or room.waiting):
                 del self._rooms[name]
         if self._rooms:
             self._keep_up()

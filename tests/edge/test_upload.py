@@ -131,6 +131,19 @@ async def test_framing_may_outweigh_the_body_by_so_much(sent: bytes, code: str |
     assert (fault.code if isinstance(fault, EdgeError) else fault) == code
 
 
+async def test_crumbs_may_end_in_a_read_of_its_own() -> None:
+    for last in ([b"0\r\n", b"\r\n"], [b"1", b"\r\nx\r\n0\r\n\r\n"], [b"0\r\nX: " + b"a" * 4000 + b"\r\n", b"\r\n"]):
+        parser, reading, _, body = begun()
+        upload = Upload(reading, ChunkedBody.of(body), PACE)
+        for piece in (CRUMB * 6800 + last[0], last[1]):
+            parser.feed_data(piece)
+            upload.received(piece, None)
+            body.read_nowait(-1)
+        assert body.exception() is None
+        assert body.is_eof()
+        upload.end()
+
+
 @pytest.mark.parametrize(("after_s", "is_refused"), [(9.5, True), (10.5, False)])
 async def test_crumbs_that_come_slowly_are_welcome(after_s: float, is_refused: bool) -> None:
     sent = CRUMB * ((SURPLUS_BYTES + 10 * SURPLUS_BYTES_PER_S) // 4)

@@ -140,6 +140,28 @@ async def test_who_has_waited_five_times_in_vain_on_the_request_path_waits_no_mo
         assert await asyncio.gather(*(client.ask("ECHO", str(n)) for n in range(3))) == [b"0", b"1", b"2"]
 
 
+async def test_a_refusal_is_an_answer_and_closes_what_silence_has_opened(own_redis: RedisProcess) -> None:
+    async with connect(own_redis.url, "data") as client:
+        await client.ask("SET", "a", "text")
+        own_redis.pause()
+        while not client._breaker.is_open:
+            with pytest.raises(StoreUnavailable):
+                await client.ask("GET", "a")
+        own_redis.resume()
+        await until(functools.partial(_is_refused, client))
+        assert await client.ask("GET", "a") == b"text"
+
+
+async def _is_refused(client: Client) -> bool:
+    try:
+        await client.ask("HGET", "a", "b")
+    except StoreRefused:
+        return True
+    except StoreUnavailable:
+        return False
+    raise AssertionError("it is no hash")
+
+
 async def _echoes(client: Client) -> bool:
     with contextlib.suppress(StoreUnavailable):
         return bool(await client.ask("ECHO", "after") == b"after")
