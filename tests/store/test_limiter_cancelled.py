@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -15,6 +14,8 @@ from store.lane import Lane
 from store.limiter import Limiter
 from store.scripts import script
 from tests.fakes.waiting import until
+from tests.store.test_limiter_ahead import a_limiter as limiter_of
+from tests.store.test_limiter_ahead import together
 
 HOURLY = Take("hourly", "k", 1000, 3600.0, 1000)
 MONTHLY = HOURLY._replace(name="monthly", window="month")
@@ -27,19 +28,7 @@ def patient(url: str) -> Client:
     return client
 
 
-@asynccontextmanager
-async def a_limiter(url: str) -> AsyncIterator[Limiter]:
-    async with patient(url) as client:
-        await client.ping()
-        limiter = Limiter(client, lambda: 1)
-        try:
-            yield limiter
-        finally:
-            await limiter.aclose()
-
-
-async def together(limiter: Limiter, count: int, *takes: Take) -> list[Decision]:
-    return await asyncio.gather(*(limiter.take("acme", takes) for _ in range(count)))
+a_limiter = partial(limiter_of, answer_s=5.0)  # as patient
 
 
 async def take_all_but(url: str, left: int, take: Take) -> None:
