@@ -56,21 +56,23 @@ class Repair:
         now_s = asyncio.get_running_loop().time()
         if now_s < self._due_s:
             return False
-        self._due_s = now_s + COMPARE_EVERY_S
         try:
             page = await self._catalog.digests(self._cursor, TENANTS_AT_ONCE)
         except StoreRefused as error:
             if not self._is_forbidden:
                 log.error("documents cannot be compared with the store's: %s", error)
             self._is_forbidden = True
+            self._due_s = now_s + COMPARE_EVERY_S
             return False
-        self._cursor = page.cursor
-        if page.epoch != epoch:
-            return False  # another store since the last look; the next one tells
-        differing = [item for item in page.items if self._differs(item, revision)]
+        differing: list[Digest] = []
+        if page.epoch == epoch:  # else another store since the last look; the next one tells
+            differing = [item for item in page.items if self._differs(item, revision)]
         for item in differing:
             await self._take_over(item)
             await asyncio.sleep(0)
+        # Not before the end: when the store is lost meanwhile, the page is looked at again, and a start waits for it.
+        self._cursor = page.cursor
+        self._due_s = now_s + COMPARE_EVERY_S
         return bool(differing)
 
     def _differs(self, item: Digest, revision: int) -> bool:

@@ -16,6 +16,7 @@ from store.changes import stored_value
 from store.client import connect
 from store.codec import encode
 from store.embedded import RedisProcess
+from store.errors import StoreUnavailable
 from store.model import PLANS
 from tests.edge.test_repair import kept, overwrite, refused
 from tests.edge.test_watcher_following import Following, following
@@ -161,6 +162,29 @@ async def test_plans_that_no_change_deleted_are_in_effect_at_a_new_worker_before
         await put_plans(found, "gold", "mended")
         await found.watcher.catch_up()
         assert (has_plan(found, "mended"), found.tenancy.refused) == (True, {})
+
+
+@pytest.mark.parametrize("asked", ["digests", "get"])
+async def test_a_new_worker_whose_look_at_the_plans_fails_is_not_ready_before_it_has_them(
+    redis_url: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.repair.COMPARE_EVERY_S", 60.0)
+    async with following(redis_url, is_running=False) as before, connect(redis_url, "control") as raw:
+        await put_plans(before, "gold")
+        await raw.ask("ZREM", keys.changes(), PLANS)  # else that would tell of them
+    async with following(redis_url, is_running=False) as found:
+        answered = getattr(found.catalog, asked)
+        monkeypatch.setattr(found.catalog, asked, unanswered)
+        with pytest.raises(StoreUnavailable):
+            await found.watcher.catch_up()
+        assert not found.watcher.caught_up.is_set()
+        monkeypatch.setattr(found.catalog, asked, answered)
+        await found.watcher.catch_up()
+        assert (found.watcher.caught_up.is_set(), has_plan(found, "gold")) == (True, True)
+
+
+async def unanswered(*_: object) -> None:
+    raise StoreUnavailable("for the test")
 
 
 @pytest.mark.parametrize("what", ["document", "note of its change", "both"])
