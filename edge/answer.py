@@ -2,7 +2,8 @@
 
 A target is a stranger: two lengths, control characters, surplus bytes, an unasked 101 or a flood of interim answers
 make the answer a 502, and what leaves any doubt about where the next answer begins is never followed by one. A head
-whose lines end in a bare LF is read (RFC 9112 section 2.2), but leaves such a doubt.
+whose lines end in a bare LF is read (RFC 9112 section 2.2), but leaves such a doubt. Chunks are read to the letter, and
+what is wrong with them is seen before the parser has made anything of it (`edge/chunks.py`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from operator import itemgetter
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_parser import HttpResponseParser, RawResponseMessage
+from aiohttp.http_writer import HttpVersion11
 from aiohttp.streams import StreamReader
 
+from edge.chunks import Chunks
 from edge.errors import EdgeError
 from edge.framing import MAX_LENGTH_BYTES, has_controls, has_no_body, length_of
 from edge.names import FieldNames, names_of
@@ -27,7 +30,6 @@ MAX_HEAD_BYTES = 64 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
 _END_OF_A_BARE_HEAD = re.compile(rb"\n\r?\n")
 _BEGIN, _STATUS_AT = b"HTTP/1.", len(b"HTTP/1.1 ")
-_END_OF_CHUNKS = b"\r\n0\r\n\r\n"  # with the line end before it no trailer can look so
 
 # RFC 9110 section 5.5: visible characters, spaces and tabs, and whatever is beyond ASCII.
 _ALLOWED = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
@@ -67,7 +69,7 @@ class Answer:
     _bytes_received = 0
     _body_bytes = 0
     _barren_bytes = 0
-    _last_bytes = b""
+    _chunks: Chunks | None = None
     _interim_answers = 0
     _surplus = False
 
@@ -99,16 +101,21 @@ class Answer:
             return False
         if message.should_close or message.code == 101 or self._surplus or self._interim_answers:
             return False
-        if message.chunked and not has_no_body(self._method, message.code):
-            # The size of chunk framing is not known here; trailers are rare enough not to be told from surplus.
-            return self._last_bytes[-len(_END_OF_CHUNKS) :] == _END_OF_CHUNKS
+        chunks = self._chunks
+        if chunks is not None:
+            return chunks.is_over and not chunks.has_surplus
         return self._bytes_received == self._head_bytes + payload.total_bytes
 
     @property
     def reusable_parser(self) -> HttpResponseParser | None:
-        """The parser, for the next answer on the connection; None when it was told not to expect a body."""
-        message = self.message
-        return None if message is None or has_no_body(self._method, message.code) else self.parser
+        """The parser, for the next answer on the connection.
+
+        None when it was told not to expect a body, or has read trailers, the last of which it gives to the next head.
+        """
+        message, chunks = self.message, self._chunks
+        if message is None or has_no_body(self._method, message.code) or (chunks is not None and chunks.has_trailers):
+            return None
+        return self.parser
 
     def feed(self, data: bytes) -> None:
         """Take received bytes; b"" lets a paused parser go on with what it holds."""
@@ -116,11 +123,12 @@ class Answer:
             self._early.feed_data(data)
             return
         self._bytes_received += len(data)
-        if len(data) >= len(_END_OF_CHUNKS):
-            self._last_bytes = data
-        elif data:
-            self._last_bytes = self._last_bytes[-len(_END_OF_CHUNKS) :] + data
-        seen = b"" if self._head_seen is None else self._measure_heads(data)
+        if self._head_seen is not None:
+            seen = self._measure_heads(data)
+        else:
+            seen = b""
+            if self._chunks is not None:
+                _follow(self._chunks, data)  # before the parser, which may find an end where none is
         try:
             messages, is_upgraded, tail = self.parser.feed_data(data)
         except Exception as error:
@@ -129,7 +137,7 @@ class Answer:
             if not messages:
                 raise protocol_error(f"unreadable answer: {type(error).__name__}") from error
         for message, payload in messages:
-            self._take(message, payload, tail if is_upgraded else b"")
+            self._take(message, payload, tail if is_upgraded else seen)
         if self.message is None:
             if self._bytes_received > MAX_HEAD_BYTES:
                 raise protocol_error("too large a head")
@@ -147,7 +155,8 @@ class Answer:
         if self._barren_bytes > MAX_HEAD_BYTES:
             raise protocol_error("trailers without end")
 
-    def _take(self, message: RawResponseMessage, payload: StreamReader, tail: bytes) -> None:
+    def _take(self, message: RawResponseMessage, payload: StreamReader, came: bytes) -> None:
+        """Take a parsed head; `came` is what was received with it, or behind it when it switches protocols."""
         if self.message is not None:
             self._surplus = True  # a second answer to one request: whatever it says, this connection is over
             return
@@ -165,7 +174,9 @@ class Answer:
         if self._head_seen is not None:
             raise protocol_error("a head without an end")  # the parser takes a line of blanks for an empty one
         if message.code == 101:
-            self._begin_early(tail)
+            self._begin_early(came)
+        elif message.chunked and not has_no_body(self._method, message.code):
+            self._begin_chunks(message, came)
         elif message.code == 204 and _announces_a_body(message, names):
             self._surplus = True  # it has none (RFC 9112 section 6.3), but one may follow, now or in a while
         self.message = message
@@ -180,11 +191,16 @@ class Answer:
         if tail:
             self._early.feed_data(tail)
 
+    def _begin_chunks(self, message: RawResponseMessage, came: bytes) -> None:
+        if message.version < HttpVersion11:
+            self._surplus = True  # RFC 9112 section 6.1: that version has no chunks, so whoever sent them is in doubt
+        self._chunks = Chunks()
+        _follow(self._chunks, came[self._head_bytes :])
+
     def let_go(self) -> None:
         """Forget what was received, once, when nothing more will be: whoever reads the body has it."""
         del self.parser
-        self.message = self.payload = self._early = self._head_seen = None
-        self._last_bytes = b""
+        self.message = self.payload = self._early = self._head_seen = self._chunks = None
 
     def take_early(self) -> bytes:
         """Give what has come in the new protocol so far."""
@@ -236,6 +252,12 @@ class Answer:
         except Exception:  # it is the head that cannot be read
             return []
         return [each for each in messages if each[0].code >= 200 and has_no_body(self._method, each[0].code)]
+
+
+def _follow(chunks: Chunks, data: bytes) -> None:
+    fault = chunks.follow(data)
+    if fault is not None:
+        raise protocol_error(fault)
 
 
 def _parser(connection: BaseProtocol, method: str) -> HttpResponseParser:

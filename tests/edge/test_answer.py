@@ -223,12 +223,45 @@ async def test_what_is_no_control_character_passes(value: bytes) -> None:
     assert answer.is_clean
 
 
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
 @pytest.mark.parametrize("trailer", [b"X: 1", b"Set-Cookie: a=0", b"X: 0"])
-async def test_trailers_leave_a_doubt_whatever_they_end_in(trailer: bytes) -> None:
+@pytest.mark.parametrize("step", [1, 3, 1000])
+async def test_trailers_are_told_from_surplus_and_the_next_answer_is_read_by_another_parser(
+    trailer: bytes, step: int
+) -> None:
+    data = OK + CHUNKED + b"4\r\nbody\r\n0\r\n" + trailer + b"\r\n\r\n"
+    for surplus in (b"", b"HTTP/1.1 2"):
+        answer = answer_to()
+        feed(answer, data + surplus, step)
+        assert answer.is_complete
+        assert answer.is_clean is not bool(surplus)
+        assert answer.reusable_parser is None  # aiohttp's parser gives its last trailer to the next head that it reads
+
+
+@pytest.mark.parametrize("step", [1, 1000])
+async def test_chunks_of_http_1_0_are_read_but_never_clean(step: int) -> None:
     answer = answer_to()
-    answer.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n" + trailer + b"\r\n\r\n")
+    feed(answer, b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + CHUNKED + b"4\r\nbody\r\n0\r\n\r\n", step)
     assert answer.is_complete
-    assert not answer.is_clean  # aiohttp's parser gives its last trailer to the next head that it reads
+    assert answer.message is not None
+    assert not answer.message.should_close
+    assert not answer.is_clean
+
+
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
+async def test_a_fault_of_chunks_that_come_with_their_head_makes_it_no_answer(before: bytes, line_end: bytes) -> None:
+    answer = answer_to()
+    head = before + (OK + CHUNKED).replace(b"\r\n", line_end)
+    with pytest.raises(UpstreamError, match="upstream_protocol"):
+        answer.feed(head + b"4\r\nbody\n0\r\n\r\n")
+    assert not answer.head.done()
+    answer = answer_to()
+    answer.feed(head + b"4\r\nbody\r\n0\r\n\r\n")
+    assert answer.is_complete
+    assert answer.is_clean is (line_end == b"\r\n" and not before)
 
 
 @pytest.mark.parametrize("body", [b"", b"4\r\nbody\r\n"])

@@ -185,6 +185,7 @@ CUTS: dict[str, tuple[bytes, tuple[Step, ...]]] = {
     "silence in the chunks": (CHUNKS, (HANG,)),
     "a chunk with a bad size": (CHUNKS, (Send(b"zz\r\nxx\r\n0\r\n\r\n"), HANG)),
     "a chunk longer than it says": (CHUNKS, (Send(b"1\r\nxyz\r\n0\r\n\r\n"), HANG)),
+    "a chunk that ends in a bare line feed": (CHUNKS, (Send(b"2\r\nhi\n0\r\n\r\n"), HANG)),
     "trailers without an end": (CHUNKS, (Drip(b"0\r\n" + b"X: %b\r\n" % (b"a" * 8000) * 90, 0, 65_536), HANG)),
     "a reset in a body without a length": (ok(body=b"half"), (RESET,)),
 }
