@@ -157,13 +157,13 @@ def bodies(draw: st.DrawFn) -> bytes:
     return body
 
 
-@settings(max_examples=2000, deadline=None, derandomize=True, database=None)
+@settings(max_examples=500, deadline=None, derandomize=True, database=None)
 @given(bodies(), st.lists(st.integers(0, 200), max_size=6))
 def test_any_split_has_the_verdict_of_a_reader_who_has_it_all(body: bytes, cuts: Sequence[int]) -> None:
     assert verdict(split(body, cuts)) == verdict([body]) == verdict(split(body, range(200))) == read_whole(body)
 
 
-@settings(max_examples=2000, deadline=None, derandomize=True, database=None)
+@settings(max_examples=500, deadline=None, derandomize=True, database=None)
 @given(bodies(), st.lists(st.integers(0, 200), max_size=6))
 def test_where_no_fault_is_seen_the_parser_has_its_end_at_the_same_byte(body: bytes, cuts: Sequence[int]) -> None:
     asyncio.run(_is_in_step(split(body, cuts)))
