@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, new_event_loop
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,15 @@ import redis
 import uvloop
 from hypothesis import settings
 
+from store.client import PATIENCE
 from store.embedded import RedisProcess
 from tests.fakes.origins import RunningOrigin, running_origin
 
 # What is slow is no fault of an example's: the machine may be busy.
 settings.register_profile("portico", deadline=None)
 settings.load_profile("portico")
+
+PATIENT_S = 10.0
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], AbstractEventLoop]]:
@@ -31,6 +35,19 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     if folder == "seeds":
         return {"asyncio": new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def request_path_patience(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let the request path, in this process, wait for Redis longer than a machine that runs tests stands still.
+
+    What is told of the 50 ms themselves, and of a Redis that is frozen, is marked `fifty_ms` and keeps them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("fifty_ms") is None:
+            patch.setitem(PATIENCE, "data", replace(PATIENCE["data"], answer_s=PATIENT_S, total_s=PATIENT_S))
+            patch.setattr("store.limiter.LONGEST_WAIT_S", PATIENT_S)
+        yield
 
 
 @pytest.fixture(scope="session")

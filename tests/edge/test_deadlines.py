@@ -20,6 +20,7 @@ from edge.errors import EdgeError
 from edge.exchange import Exchange
 from edge.message import ProxyResponse
 from edge.server import EdgeServer
+from tests.fakes.timing import steadily, within
 from tests.fakes.waiting import until
 
 LIMITS = ConnectionLimits(
@@ -77,7 +78,7 @@ async def running(limits: ConnectionLimits = LIMITS) -> AsyncIterator[tuple[Echo
 
 
 async def read_all(reader: asyncio.StreamReader) -> bytes:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return await reader.read()
 
 
@@ -93,17 +94,10 @@ async def test_a_head_that_does_not_end_is_answered_408_in_time(begun: bytes) ->
 async def test_dripping_a_head_does_not_stretch_its_deadline() -> None:
     async with running() as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        loop = asyncio.get_running_loop()
-        started_s = loop.time()
-
-        async def drip() -> None:
-            for byte in b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: " + b"a" * 1000:
-                writer.write(bytes([byte]))
-                await asyncio.sleep(0.02)
-
-        dripping = asyncio.create_task(drip())
-        assert (await read_all(reader)).startswith(b"HTTP/1.1 408 ")
-        assert loop.time() - started_s < 2
+        async with within(2):
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+            dripping = asyncio.create_task(drip(writer, b"a", 0.02))
+            assert (await read_all(reader)).startswith(b"HTTP/1.1 408 ")
         dripping.cancel()
         writer.close()
 
@@ -115,6 +109,7 @@ async def test_a_connection_that_says_nothing_is_closed_without_a_word() -> None
         writer.close()
 
 
+@steadily
 async def test_a_head_that_has_begun_is_given_its_own_time_however_short_idleness_is() -> None:
     limits = replace(LIMITS, keepalive_timeout_s=0.2, head_timeout_s=0.4)
     async with running(limits) as (_, port):
@@ -126,6 +121,7 @@ async def test_a_head_that_has_begun_is_given_its_own_time_however_short_idlenes
         writer.close()
 
 
+@steadily
 async def test_an_idle_connection_is_kept_for_its_own_time() -> None:
     async with running() as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -163,7 +159,7 @@ async def test_a_head_begun_with_the_connection_itself_is_answered_408_too() -> 
             with socket.create_connection(("127.0.0.1", port)) as begun:
                 begun.sendall(b"GET / HTTP/1.1\r\nHost:")  # here before the edge has accepted
                 begun.setblocking(False)
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     assert (await loop.sock_recv(begun, 100)).startswith(b"HTTP/1.1 408 ")
 
 
@@ -177,6 +173,7 @@ async def test_a_body_that_stops_growing_is_answered_408() -> None:
         writer.close()
 
 
+@steadily
 async def test_a_body_that_keeps_growing_may_take_longer_than_its_deadline() -> None:
     async with running() as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -228,17 +225,19 @@ async def test_a_body_that_drips_is_answered_408_once_it_is_behind(framing: str,
     async with running(PACED) as (echo, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         began_s = loop.time()
-        writer.write(head)
-        dripping = asyncio.create_task(drip(writer, piece, 0.02))
-        assert (await read_all(reader)).startswith(b"HTTP/1.1 408 ")
-        due_s = PACED.pace.grace_s + begun_bytes / PACED.pace.min_rate
-        assert 0.9 * due_s <= loop.time() - began_s < 3  # less than all of it, as the loop counts in milliseconds
+        async with within(3):
+            writer.write(head)
+            dripping = asyncio.create_task(drip(writer, piece, 0.02))
+            assert (await read_all(reader)).startswith(b"HTTP/1.1 408 ")
+        # 0.9: the loop counts in milliseconds
+        assert loop.time() - began_s >= 0.9 * (PACED.pace.grace_s + begun_bytes / PACED.pace.min_rate)
         dripping.cancel()
         writer.close()
-    assert echo.error is not None
+    assert echo.error
     assert (echo.error.code, echo.error.detail) == ("slow_request", "the body comes too slowly")
 
 
+@steadily
 async def test_a_body_that_keeps_its_rate_may_take_as_long_as_it_likes() -> None:
     size = 12_000
     async with running(PACED) as (_, port):
@@ -289,7 +288,7 @@ async def test_a_clock_that_was_stopped_goes_on_where_it_stood(pace: Pace, reaso
     assert not broken.done()
     began_s = loop.time()
     deadline.resume()
-    assert await asyncio.wait_for(broken, 5) == reason
+    assert await asyncio.wait_for(broken, 20) == reason
     assert loop.time() - began_s >= 0.09
 
 
@@ -300,8 +299,7 @@ async def test_a_client_that_goes_in_the_middle_leaves_no_clock_behind() -> None
         await until(lambda: echo.connection is not None and echo.connection._upload is not None)
         assert echo.connection is not None
         assert echo.connection._upload is not None
-        deadline = echo.connection._upload._deadline
-        assert deadline._timer is not None
+        assert (deadline := echo.connection._upload._deadline)._timer is not None
         writer.transport.abort()
         await until(echo.over.is_set)
         assert isinstance(echo.outcome, asyncio.CancelledError)
@@ -315,13 +313,15 @@ async def test_a_client_that_stops_reading_is_cut_off_its_time_after_the_last_by
         writer.write(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
         await reader.readexactly(len(BIG) // 3)  # more than the system keeps on the way
         began_s = loop.time()
-        await asyncio.wait_for(echo.over.wait(), 5)
-        assert 1.4 < loop.time() - began_s < 2.4
+        async with within(2.4):
+            await echo.over.wait()
+        assert loop.time() - began_s > 1.4
         with pytest.raises(ConnectionResetError):
             await reader.read()
         writer.close()
 
 
+@steadily
 async def test_a_client_that_reads_slowly_gets_all_of_its_answer() -> None:
     async with running() as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024 * 1024)

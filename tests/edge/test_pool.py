@@ -182,25 +182,29 @@ async def test_a_request_that_is_given_up_in_the_handshake_leaves_no_connection(
 
 
 @pytest.mark.parametrize("field", [b"", b"Connection: close\r\n"], ids=["idle", "not to be used again"])
-async def test_a_connection_that_is_done_with_ends_by_the_goodbye_of_tls(ours: Authority, field: bytes) -> None:
+async def test_a_connection_that_is_done_with_ends_by_the_goodbye_of_tls(
+    ours: Authority, field: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.pool.GOODBYE_S", 60)  # which nobody waits for
     target = Polite(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + field + b"\r\nok")
     async with running_polite_server(target, ours.server("shop.test")) as port:
         pool = pool_to(port)
         assert await ask(await pool.acquire()) == b"ok"
         assert pool.idle_count == (0 if field else 1)
         pool.close()
-        async with asyncio.timeout(1):  # and it does not take until GOODBYE_S is over
+        async with asyncio.timeout(20):
             await target.is_over.wait()
         assert target.has_goodbye
-        await until(lambda: pool.counters.connections == 0, 1)
+        await until(lambda: pool.counters.connections == 0)
 
 
-async def test_a_health_check_ends_by_the_goodbye_of_tls(ours: Authority) -> None:
+async def test_a_health_check_ends_by_the_goodbye_of_tls(ours: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.pool.GOODBYE_S", 60)
     target = Polite(OK)
     async with running_polite_server(target, ours.server("shop.test")) as port:
         pool = pool_to(port)
         assert await is_answering(pool, HealthCheck.model_validate({"path": "/healthz"}))
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(20):
             await target.is_over.wait()
         assert target.has_goodbye
 

@@ -27,6 +27,7 @@ from store.fleet import Fleet
 from store.model import PathPattern
 from store.reports import WorkerReport
 from tests.fakes.tenants import a_record, an_api_key
+from tests.fakes.timing import within
 from tests.fakes.waiting import until
 
 
@@ -198,7 +199,7 @@ async def test_a_deleted_tenant_is_served_no_more(redis_url: str) -> None:
 async def test_a_worker_to_which_nothing_happens_says_each_second_that_it_lives(redis_url: str) -> None:
     async with following(redis_url) as found:
         first = await found.reported()
-        async with asyncio.timeout(3):
+        async with within(3):
             while (await found.reported()).reported_at_ms == first.reported_at_ms:  # noqa: ASYNC110  # Redis' news
                 await asyncio.sleep(0.05)
         assert (await found.reported()).revision == first.revision

@@ -28,6 +28,7 @@ from store.client import connect
 from store.embedded import RedisProcess
 from tests.fakes.eventually import eventually
 from tests.fakes.origins import RunningOrigin, running_origin
+from tests.fakes.timing import within
 
 HOST = {"Host": "shop.example.com"}
 
@@ -231,7 +232,7 @@ async def test_without_redis_traffic_goes_on_and_the_node_says_it_is_degraded(ow
             assert {await status_of(client, "/status/200") for _ in range(20)} == {200}
             own_redis.start()
             revision = await put_tenant(catalog, document(origin, methods=["POST"]))
-            async with asyncio.timeout(2):
+            async with within(2):
                 await eventually(lambda: is_at(node, revision))
             assert {await status_of(client, "/status/200") for _ in range(20)} == {405}
             while await is_degraded(node):

@@ -13,6 +13,7 @@ from yarl import URL
 
 from edge import ProxyContext, Rewrite, WsProxyHandler, configure_contexts
 from tests.fakes.origins import READ_HEAD, RESET, Send, refusing_port, running_evil_origin
+from tests.fakes.timing import steadily
 from tests.fakes.web_apps import answering, app_of, serving, target
 
 Talk = Callable[[web.WebSocketResponse], Awaitable[None]]
@@ -236,6 +237,7 @@ async def test_silence_on_both_sides_ends_the_tunnel() -> None:
         assert await server.close_codes.get() == WSCloseCode.GOING_AWAY
 
 
+@steadily
 async def test_one_side_that_speaks_keeps_the_tunnel_open() -> None:
     async def tick(ws: web.WebSocketResponse) -> None:
         for _ in range(6):

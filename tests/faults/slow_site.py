@@ -18,6 +18,7 @@ from loadtest.node import Node, put_tenant, running_node
 from store.catalog import Catalog
 from store.client import connect
 from tests.fakes.origins import running_origin
+from tests.fakes.timing import within
 from tests.fakes.waiting import until
 
 KIB = 1024
@@ -98,7 +99,7 @@ async def good_traffic(site: Site) -> AsyncIterator[None]:
         async with aiohttp.ClientSession() as session:
             while True:
                 url = f"http://127.0.0.1:{site.node.port}/echo/{asked}"
-                async with asyncio.timeout(LATE_S), session.get(url, headers={"Host": "shop.test"}) as answer:
+                async with within(LATE_S), session.get(url, headers={"Host": "shop.test"}) as answer:
                     assert answer.status == 200
                     assert (await answer.json())["path"] == f"/echo/{asked}"
                 asked += 1
@@ -151,7 +152,7 @@ async def rest_of(link: socket.socket) -> bytes:
     """Read to the end, however it comes."""
     heard = bytearray()
     try:
-        async with asyncio.timeout(DEADLINE_S + LATE_S):
+        async with within(DEADLINE_S + LATE_S):
             while data := await asyncio.get_running_loop().sock_recv(link, 64 * KIB):
                 heard += data
     except ConnectionError:

@@ -27,6 +27,7 @@ from tests.fakes.origins import (
 )
 from tests.fakes.raw_talk import HOST, answers_in, get, post, request, talk_to
 from tests.fakes.recorder import running_recorder
+from tests.fakes.timing import steadily
 from tests.fakes.verdicts import to_acme
 
 CLOSING = b"Connection: close"
@@ -211,6 +212,7 @@ async def test_an_answer_that_breaks_off_is_cut_for_its_client(
         await asyncio.wait_for(evil.connections[0].over.wait(), 5)
 
 
+@steadily
 async def test_a_body_that_trickles_is_not_cut(bare_edge: RunningEdge) -> None:
     body = b"for longer than it may stand still"
     script = (READ_HEAD, Send(ok(b"Content-Length: %d" % len(body))), Drip(body, 0.02), HANG)

@@ -15,12 +15,13 @@ from store.catalog import Change
 from store.codec import TenantRecord
 from store.embedded import RedisProcess
 from store.errors import StoreUnavailable
+from tests.fakes import timing
 from tests.fakes.edges import RunningEdge, running_edge
 from tests.fakes.origins import RunningOrigin, running_origin
 from tests.fakes.waiting import until
 
-ADDED_S = 0.1
-"""How much longer any request may take without Redis; a request here takes a few milliseconds with it."""
+MOST_S = 0.5
+"""What any request may take without Redis: 50 ms twice, on a machine that is busy; connecting may take a second."""
 
 
 @pytest_asyncio.fixture
@@ -59,12 +60,11 @@ def document(origin: RunningOrigin, **rest: Any) -> dict[str, Any]:
 
 
 async def timed(edge: RunningEdge, path: str, **headers: str) -> tuple[int, float]:
-    loop = asyncio.get_running_loop()
-    started_s = loop.time()
-    answer = await edge.get(path, **headers)
-    return answer.status, loop.time() - started_s
+    answer, took_s = await timing.timed(edge.get(path, **headers))
+    return answer.status, took_s
 
 
+@pytest.mark.fifty_ms
 @pytest.mark.parametrize("fault", ["stop", "pause"])
 async def test_without_redis_traffic_goes_on_and_limits_do_what_they_declare(
     edges: list[RunningEdge], own_redis: RedisProcess, origin: RunningOrigin, fault: str
@@ -81,12 +81,12 @@ async def test_without_redis_traffic_goes_on_and_limits_do_what_they_declare(
             for at, kind in enumerate(outcomes, 1):
                 status, took_s = await timed(edge, f"/bytes/{at}")
                 outcomes[kind].append(status)
-                assert took_s < ADDED_S + 0.05, kind
+                assert took_s < MOST_S, kind
             assert (await timed(edge, "/status/200"))[0] == 200
             status, took_s = await timed(edge, "/echo", X_API_Key=known.text)
-            assert (status, took_s < ADDED_S) == (200, True)
+            assert (status, took_s < MOST_S) == (200, True)
             status, took_s = await timed(edge, "/echo", X_API_Key=unknown.text)
-            assert (status, took_s < ADDED_S + 0.05) == (503, True)
+            assert (status, took_s < MOST_S) == (503, True)
         assert outcomes["open"] == [200] * 6
         assert outcomes["closed"] == [503] * 6
         assert outcomes["local"].count(200) >= 1
@@ -96,7 +96,7 @@ async def test_without_redis_traffic_goes_on_and_limits_do_what_they_declare(
     finally:
         own_redis.start() if fault == "stop" else own_redis.resume()
     await until(lambda: edge.worker.watcher.store_error is None)
-    async with asyncio.timeout(2):
+    async with timing.within(2):
         while (await edge.get("/echo", X_API_Key=unknown.text)).status != 200:
             pass
     await edge.put(document(origin, name="back"))
@@ -114,10 +114,12 @@ async def test_no_commit_is_lost_however_often_connections_are_killed(
                 for kind in ("pubsub", "normal"):
                     await raw.client_kill_filter(_type=kind, skipme=True)
     for edge in edges:
-        await edge.reached(last, timeout_s=2.0)
+        async with timing.within(2):
+            await edge.reached(last)
         assert edge.worker.tenancy.refused == {}
 
 
+@pytest.mark.fifty_ms
 @pytest.mark.parametrize("fault", ["stop", "pause"])
 async def test_when_the_store_is_said_to_be_up_again_closed_limits_admit_again(
     edges: list[RunningEdge], own_redis: RedisProcess, origin: RunningOrigin, fault: str
@@ -150,5 +152,6 @@ async def test_a_redis_that_comes_back_with_its_data_is_caught_up_with(
     after = await edges[0].put(document(origin, name="after"))
     assert after > before
     for edge in edges:
-        await edge.reached(after, timeout_s=2.0)
+        async with timing.within(2):
+            await edge.reached(after)
         assert not edge.worker.watcher.is_degraded

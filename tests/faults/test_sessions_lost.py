@@ -57,6 +57,7 @@ def code_of(answer: Answer) -> tuple[int, str]:
     return answer.status, json.loads(answer.body)["error"]
 
 
+@pytest.mark.fifty_ms
 @pytest.mark.parametrize("fault", ["stop", "pause"])
 async def test_without_redis_a_known_session_goes_on_for_five_minutes_and_an_unknown_one_is_a_503(
     edge: RunningEdge, own_redis: RedisProcess, clock: Clock, fault: str

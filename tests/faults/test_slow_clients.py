@@ -7,6 +7,7 @@ import gzip
 import socket
 
 from tests.fakes.origins import READ_HEAD, Act, Read, Send, running_evil_origin
+from tests.fakes.timing import Stopwatch, steadily
 from tests.fakes.waiting import until
 from tests.faults.slow_site import (
     BIG_BYTES,
@@ -34,7 +35,7 @@ async def test_heads_that_come_byte_by_byte_are_answered_408_in_time_and_cost_li
     async with running_site(redis_url) as site:
         before_kib = await warmed(site)
         async with good_traffic(site):
-            began_s = loop.time()
+            began_s, watch = loop.time(), Stopwatch()
             with clients(site, 300) as links:
 
                 async def drip(link: socket.socket) -> None:
@@ -46,11 +47,12 @@ async def test_heads_that_come_byte_by_byte_are_answered_408_in_time_and_cost_li
                 dripping = [asyncio.create_task(drip(link)) for link in links]
                 each_kib = await kib_each(site, links, before_kib)
                 answers = await for_each(links, rest_of)
-                took_s = loop.time() - began_s
+                took_s, counted_s = loop.time() - began_s, watch.took_s
                 for task in dripping:
                     task.cancel()
         assert {answer[:13] for answer in answers} == {b"HTTP/1.1 408 "}
-        assert DEADLINE_S <= took_s < DEADLINE_S + LATE_S
+        assert took_s >= DEADLINE_S
+        assert counted_s < DEADLINE_S + LATE_S
         assert each_kib <= 40
         await site.drained()
 
@@ -71,6 +73,7 @@ async def test_answers_that_nobody_reads_are_cut_in_time_cost_little_and_free_th
         assert each_kib <= FULL_READS_KIB
 
 
+@steadily
 async def test_an_answer_that_is_read_slowly_but_steadily_arrives_whole(redis_url: str) -> None:
     loop = asyncio.get_running_loop()
     async with running_site(redis_url) as site:
@@ -101,7 +104,7 @@ async def test_a_gzip_bomb_passes_both_ways_as_it_is(redis_url: str) -> None:
                 for link in links:
                     heard = b""
                     while not heard.endswith(BOMB):
-                        heard += await asyncio.wait_for(asyncio.get_running_loop().sock_recv(link, 64 * KIB), LATE_S)
+                        heard += await asyncio.wait_for(asyncio.get_running_loop().sock_recv(link, 64 * KIB), 20)
                 grown_kib = site.private_kib() - before_kib
                 await asyncio.gather(*sending)
         assert all(connection.received.endswith(BOMB) for connection in target.connections)

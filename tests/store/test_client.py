@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from store.client import Client, Role, connect
+from store.client import PATIENCE, Client, Role, connect
 from store.embedded import RedisProcess
 from store.errors import BadRedisUrl, StoreRefused, StoreUnavailable
 from tests.fakes.redis_modes import wait_until
@@ -20,6 +20,7 @@ from tests.fakes.timing import within
 from tests.fakes.waiting import until
 
 ROLES: list[Role] = ["control", "feed", "data"]
+AT_ONCE_S = 0.5  # half of what connecting may take: many times 50 ms, for a machine that is busy
 
 
 @pytest.fixture
@@ -67,12 +68,12 @@ async def test_closing_a_client_that_was_never_used_is_safe() -> None:
             await connect(url, role).aclose()
 
 
-@pytest.mark.parametrize(("role", "most_s"), [("control", 0.3), ("feed", 0.3), ("data", 0.1)])
-async def test_a_refused_connection_is_known_at_once(role: Role, most_s: float) -> None:
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_refused_connection_is_known_at_once(role: Role) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         async with connect(f"redis://127.0.0.1:{unused.getsockname()[1]}", role) as client:
-            async with within(most_s):
+            async with within(AT_ONCE_S):
                 with pytest.raises(StoreUnavailable, match="cannot be reached") as caught:
                     await client.ask("SET", "a", "b", is_write=True)
     assert not caught.value.ambiguous
@@ -92,27 +93,30 @@ async def test_an_operator_is_told_why_redis_cannot_be_reached(url: str, why: st
             await client.ping()
 
 
+@pytest.mark.fifty_ms
 async def test_the_request_path_waits_50_ms_for_a_blackhole_and_no_longer(blackhole: str) -> None:
+    assert PATIENCE["data"].answer_s == PATIENCE["data"].total_s == 0.05
     async with connect(blackhole, "data") as client:
         for _ in range(3):
-            async with within(0.15):
+            async with within(AT_ONCE_S):
                 with pytest.raises(StoreUnavailable, match="in time"):
                     await client.ping()
 
 
 async def test_the_patient_roles_give_a_blackhole_up_too(blackhole: str) -> None:
     async with connect(blackhole, "control") as client:
-        async with within(4):
+        async with within(5):
             with pytest.raises(StoreUnavailable, match="in time"):
                 await client.ping()
 
 
+@pytest.mark.fifty_ms
 async def test_a_frozen_redis_costs_50_ms_and_its_late_replies_reach_nobody(own_redis: RedisProcess) -> None:
     async with connect(own_redis.url, "data") as client:
         assert await client.ask("ECHO", "before") == b"before"
         own_redis.pause()
         try:
-            async with within(0.2):
+            async with within(AT_ONCE_S):
                 outcomes = await asyncio.gather(
                     *(client.ask("ECHO", f"lost{n}") for n in range(50)), return_exceptions=True
                 )
@@ -122,6 +126,7 @@ async def test_a_frozen_redis_costs_50_ms_and_its_late_replies_reach_nobody(own_
         assert await client.ask("ECHO", "after") == b"after"
 
 
+@pytest.mark.fifty_ms
 async def test_who_has_waited_five_times_in_vain_on_the_request_path_waits_no_more(own_redis: RedisProcess) -> None:
     async with connect(own_redis.url, "data") as client, connect(own_redis.url, "control") as patient:
         assert await client.ask("ECHO", "before") == b"before"
@@ -140,6 +145,7 @@ async def test_who_has_waited_five_times_in_vain_on_the_request_path_waits_no_mo
         assert await asyncio.gather(*(client.ask("ECHO", str(n)) for n in range(3))) == [b"0", b"1", b"2"]
 
 
+@pytest.mark.fifty_ms
 async def test_a_refusal_is_an_answer_and_closes_what_silence_has_opened(own_redis: RedisProcess) -> None:
     async with connect(own_redis.url, "data") as client:
         await client.ask("SET", "a", "text")

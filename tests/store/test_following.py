@@ -19,6 +19,7 @@ from store.embedded import RedisProcess
 from store.errors import AlreadyExists, NotFound, StoreUnavailable
 from store.feed import Feed
 from store.secrets import ApiKeyRecord
+from tests.fakes.timing import within
 
 Known = dict[str, tuple[int, bytes]]
 COMMITS = 1_000
@@ -129,7 +130,7 @@ async def everyone_agrees(url: str, followers: list[Follower]) -> None:
     async with connect(url, "control") as client:
         catalog = Catalog(client)
         head = await catalog.head()
-        async with asyncio.timeout(2):
+        async with within(2):
             await asyncio.gather(*(follower.reach(head.revision) for follower in followers))
         truth = await whole(catalog)
     assert head.revision > COMMITS * 0.8
@@ -177,7 +178,7 @@ async def test_no_change_is_lost_when_no_message_is_ever_delivered(redis_url: st
     async with following(deaf_url, [500]) as followers:
         async with connect(redis_url, "control") as client:
             await Catalog(client).commit(Change("acme", TenantRecord({"tenant": "acme"})), 0)
-        async with asyncio.timeout(2):
+        async with within(2):
             await followers[0].reach(1)
 
 

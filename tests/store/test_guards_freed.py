@@ -9,6 +9,7 @@ import pytest
 from store.client import Client, connect
 from store.embedded import RedisProcess
 from store.guards import LIFE_S, Guards, Place
+from tests.fakes.timing import within
 from tests.fakes.waiting import until
 from tests.store.test_guards import ONE, THREE, counted, enter, leave, some_guards
 
@@ -24,10 +25,12 @@ async def test_a_place_for_a_request_that_has_gone_is_free_at_once(redis_url: st
         await asyncio.wait([gone])
         if not gone.cancelled():
             leave(one, 1, ONE)
-        await until(lambda: _is_admitted(other, ONE), 1)
+        async with within(1):
+            await until(lambda: _is_admitted(other, ONE))
         assert await enter(one, 1, ONE) == [False]
 
 
+@pytest.mark.fifty_ms
 async def test_a_place_that_could_not_be_given_up_is_told_when_redis_is_back(own_redis: RedisProcess) -> None:
     async with some_guards(own_redis.url, "n/0/1") as one, some_guards(own_redis.url, "n/1/2") as other:
         assert await enter(one, 1, ONE) == [True]
@@ -38,7 +41,8 @@ async def test_a_place_that_could_not_be_given_up_is_told_when_redis_is_back(own
         leave(one, 1, ONE)
         await until(lambda: one._trimming is None)
         own_redis.resume()
-        await until(lambda: _is_admitted(other, ONE), LIFE_S - 1)
+        async with within(LIFE_S - 1):
+            await until(lambda: _is_admitted(other, ONE))
         assert await enter(one, 1, ONE) == [False]
 
 
@@ -59,13 +63,15 @@ async def test_a_place_that_redis_has_forgotten_is_taken_by_nobody_without_askin
         await one.aclose()
 
 
+@pytest.mark.fifty_ms
 async def test_what_redis_counted_too_late_is_told_to_be_free(own_redis: RedisProcess, client: Client) -> None:
     async with some_guards(own_redis.url) as one, connect(own_redis.url, "control") as raw:
         await enter(one, 1)
         own_redis.pause()
         assert not (await one.enter("acme", ONE._replace(on_store_loss="closed"))).admitted
         own_redis.resume()  # it does now what it was asked
-        await until(lambda: _has_none(raw, ONE), LIFE_S - 2)
+        async with within(LIFE_S - 2):
+            await until(lambda: _has_none(raw, ONE))
 
 
 async def _has_none(raw: Client, place: Place) -> bool:

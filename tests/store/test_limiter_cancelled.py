@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from functools import partial
 
 import pytest
 
-from store.client import Client, connect
+from store.client import connect
 from store.decisions import Decision, Take, meter_of, names_of
 from store.lane import Lane
 from store.limiter import Limiter
 from store.scripts import script
 from tests.fakes.waiting import until
-from tests.store.test_limiter_ahead import a_limiter as limiter_of
-from tests.store.test_limiter_ahead import together
+from tests.store.test_limiter_ahead import a_limiter, together
 
 HOURLY = Take("hourly", "k", 1000, 3600.0, 1000)
 MONTHLY = HOURLY._replace(name="monthly", window="month")
 
 
-def patient(url: str) -> Client:
-    """Give a client that a busy machine does not make believe that Redis is lost."""
-    client = connect(url, "data")
-    client._patience = replace(client._patience, answer_s=5.0, total_s=5.0)
-    return client
-
-
-a_limiter = partial(limiter_of, answer_s=5.0)  # as patient
-
-
 async def take_all_but(url: str, left: int, take: Take) -> None:
     """Have another worker take units of a limit until so many are left."""
     of, names = meter_of(take.shape), names_of("acme", [take])
-    async with patient(url) as link:
+    async with connect(url, "data") as link:
         _, _, *before = await link.run(script("take"), names, [1, 0, *of.arguments], is_write=True)
         count = of.remaining(of.stepped((before[0], before[1]))) - left
         granted, *_ = await link.run(script("take"), names, [count, 0, *of.arguments], is_write=True)

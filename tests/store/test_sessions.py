@@ -15,6 +15,7 @@ from store.codec import CodecError
 from store.errors import StoreUnavailable
 from store.sealing import Sealer
 from store.sessions import MAX_VALUE_BYTES, Kept, Revocations, Sessions, new_session_id
+from tests.fakes.timing import steadily
 from tests.fakes.waiting import until
 
 SEALER = Sealer([b"k" * 32])
@@ -74,6 +75,7 @@ async def test_a_session_sealed_by_the_key_before_goes_on(sessions: Sessions, da
     assert await Sessions(data, Sealer([b"n" * 32])).get("acme", session_id, 60) is None
 
 
+@steadily
 async def test_a_session_ends_when_nobody_reads_it_and_goes_on_when_somebody_does(
     sessions: Sessions, client: Client
 ) -> None:

@@ -12,6 +12,7 @@ from store.client import Client, connect
 from store.embedded import RedisProcess
 from store.errors import StoreRefused, StoreUnavailable
 from store.subscription import MAX_BATCH, Subscription
+from tests.fakes.timing import within
 
 
 async def test_messages_come_in_order_and_in_bounded_batches(client: Client) -> None:
@@ -30,8 +31,9 @@ async def test_nothing_said_is_an_empty_batch_in_time(client: Client) -> None:
     loop = asyncio.get_running_loop()
     async with Subscription(client, "news") as subscription:
         began_s = loop.time()
-        assert await subscription.next_batch(0.05) == []
-        assert 0.04 < loop.time() - began_s < 0.2
+        async with within(0.5):
+            assert await subscription.next_batch(0.05) == []
+        assert loop.time() - began_s > 0.04
         assert await subscription.next_batch(0) == []
 
 
@@ -63,25 +65,21 @@ async def test_what_was_published_before_the_loss_is_still_delivered(client: Cli
 
 
 async def test_a_silent_connection_is_an_error_within_three_seconds(own_redis: RedisProcess) -> None:
-    loop = asyncio.get_running_loop()
     async with connect(own_redis.url, "feed") as client, Subscription(client, "news") as subscription:
         own_redis.pause()
-        began_s = loop.time()
-        with pytest.raises(StoreUnavailable, match="silent"):
-            await subscription.next_batch(60)
-        assert loop.time() - began_s < 3
+        async with within(3):
+            with pytest.raises(StoreUnavailable, match="silent"):
+                await subscription.next_batch(50)
         own_redis.resume()
 
 
 async def test_subscribing_takes_no_longer_than_allowed(own_redis: RedisProcess) -> None:
-    loop = asyncio.get_running_loop()
     async with connect(own_redis.url, "feed") as client:
         own_redis.pause()
-        began_s = loop.time()
-        with pytest.raises(StoreUnavailable, match="in time"):
-            async with Subscription(client, "news", within_s=0.2):
-                pass
-        assert loop.time() - began_s < 0.6
+        async with within(1):
+            with pytest.raises(StoreUnavailable, match="in time"):
+                async with Subscription(client, "news", within_s=0.2):
+                    pass
         own_redis.resume()
 
 

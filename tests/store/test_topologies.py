@@ -74,6 +74,7 @@ async def connected(client: Client) -> None:
                 return await client.ping()
 
 
+@pytest.mark.fifty_ms
 async def test_the_whole_store_works_on_a_cluster(tmp_path: Path) -> None:
     with ClusterProcess(tmp_path) as process:
         url = process.cluster_url
@@ -84,7 +85,7 @@ async def test_the_whole_store_works_on_a_cluster(tmp_path: Path) -> None:
             assert await lane.ask("GET", "a") is None
             process.pause()
             try:
-                async with within(0.2):
+                async with within(0.5):
                     with pytest.raises(StoreUnavailable):
                         await lane.ask("GET", "a")
             finally:
@@ -142,12 +143,16 @@ async def eventually_read(client: Client) -> bytes:
             return found
 
 
-async def test_a_commit_is_durable_only_when_a_replica_has_it(own_redis: RedisProcess, tmp_path: Path) -> None:
+async def test_a_commit_is_durable_only_when_a_replica_has_it(
+    own_redis: RedisProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ExitStack() as stack:
         async with connect(own_redis.url, "control") as client:
             catalog = Catalog(client, min_replicas=1)
             assert (await catalog.commit(put("acme"), 0)).durable is False
             replica = stack.enter_context(ReplicaProcess(tmp_path / "replica", own_redis))
-            assert (await catalog.commit(put("acme"), None)).durable is True
+            with monkeypatch.context() as patient:
+                patient.setattr("store.catalog.WAIT_MS", 10_000)
+                assert (await catalog.commit(put("acme"), None)).durable is True
             replica.pause()
             assert (await catalog.commit(put("acme"), None)).durable is False

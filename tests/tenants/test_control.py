@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from aiohttp import ClientSession
 
 from store import keys
 from store.embedded import RedisProcess
+from tests.fakes.timing import Stopwatch, within
 from tests.tenants.plane import OPERATOR, Plane, document, running_plane
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -124,7 +124,7 @@ async def test_while_redis_is_away_everything_is_503_and_afterwards_as_before(ow
         await plane.put("acme", domains=["a.test"])
         before = await plane.get("/v1/tenants/acme")
         own_redis.stop()
-        started_s = time.perf_counter()
+        watch = Stopwatch()
         for method, path, body in [
             ("GET", "/v1/tenants/acme", None),
             ("PUT", "/v1/tenants/acme", document(name="Lost")),
@@ -139,7 +139,7 @@ async def test_while_redis_is_away_everything_is_503_and_afterwards_as_before(ow
             refused = await plane.ask(method, path, body)
             assert (refused.status, refused.body["code"]) == (503, "store_unavailable"), path
             assert int(refused.headers["Retry-After"]) >= 1
-        assert time.perf_counter() - started_s < 5
+        assert watch.took_s < 5
         assert (await plane.get("/livez")).status == 200
         own_redis.start()
         assert (await plane.get("/readyz")).status == 200
@@ -154,15 +154,14 @@ async def test_a_frozen_redis_is_503_in_bounded_time(own_redis: RedisProcess) ->
         await plane.put("acme")
         own_redis.pause()
         try:
-            started_s = time.perf_counter()
-            refused = await plane.ask("PATCH", "/v1/tenants/acme", {"name": "Frozen"})
+            async with within(4):
+                refused = await plane.ask("PATCH", "/v1/tenants/acme", {"name": "Frozen"})
             assert (refused.status, refused.body["code"]) == (503, "store_unavailable")
-            assert time.perf_counter() - started_s < 4
-            started_s = time.perf_counter()
+            watch = Stopwatch()
             for method, path in (("GET", "/v1/tenants/acme"), ("PUT", "/v1/tenants/acme"), ("GET", "/v1/nodes")):
                 refused = await plane.ask(method, path, document(name="Frozen") if method == "PUT" else None)
                 assert (refused.status, refused.body["code"]) == (503, "store_unavailable")
-            assert time.perf_counter() - started_s < 1.5  # it is known by now that nobody answers
+            assert watch.took_s < 1.5  # it is known by now that nobody answers
         finally:
             own_redis.resume()
 

@@ -14,6 +14,7 @@ from edge.errors import EdgeError
 from edge.outgoing import Outgoing
 from edge.upstreams.egress import EgressFilter
 from tests.fakes.issuers import Clock, Issuer, running_issuer
+from tests.fakes.timing import within
 from tests.fakes.waiting import until
 
 DAY_S = 86_400.0
@@ -195,7 +196,8 @@ async def test_a_request_says_when_to_come_back_for_an_issuer_that_keeps_failing
 async def test_an_issuer_that_says_nothing_is_given_up(sets: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.client_edge.key_sets.FETCH_TIMEOUT_S", 0.05)
     sets.issuer.gate.clear()
-    await asyncio.wait_for(sets.is_lost(), FETCH_TIMEOUT_S / 2)
+    async with within(FETCH_TIMEOUT_S / 2):
+        await sets.is_lost()
     assert sets.set.state.failures == 1
 
 

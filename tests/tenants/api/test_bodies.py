@@ -63,7 +63,7 @@ def test_brackets_in_strings_are_not_depth(text: str, depth: int) -> None:
     [b"[" * MAX_BODY_BYTES, b'"\\' * (MAX_BODY_BYTES // 2), b'{"a":' * (MAX_BODY_BYTES // 5), b'"' * MAX_BODY_BYTES],
 )
 def test_the_worst_that_fits_costs_no_more_than_a_moment(raw: bytes) -> None:
-    started_s = time.perf_counter()
+    started_s = time.process_time()
     with pytest.raises(Refused):
         parse_json(raw)
-    assert time.perf_counter() - started_s < 1.0
+    assert time.process_time() - started_s < 1.0

@@ -14,6 +14,7 @@ from store.embedded import RedisProcess
 from store.feed import Feed
 from store.fleet import Fleet, Refusal, WorkerReport
 from store.secrets import parse_api_key
+from tests.fakes.timing import within
 from tests.tenants.plane import Plane, document, running_plane
 
 
@@ -83,14 +84,12 @@ async def following(plane: Plane, *workers: Worker) -> AsyncIterator[None]:
 
 async def test_a_write_is_answered_when_every_worker_has_it(acme: Plane, workers: list[Worker]) -> None:
     async with following(acme, *workers):
-        started_s = time.perf_counter()
-        answer = await acme.ask("PUT", "/v1/tenants/acme?wait=fleet&timeout=10s", document(name="New"))
-        took_s = time.perf_counter() - started_s
+        async with within(2):
+            answer = await acme.ask("PUT", "/v1/tenants/acme?wait=fleet&timeout=10s", document(name="New"))
     assert answer.status == 200
     fleet = {name: answer.body[name] for name in ("applied", "workers", "lagging", "refused")}
     assert fleet == {"applied": 2, "workers": 2, "lagging": [], "refused": []}
     assert answer.body["revision"] == (await acme.catalog.head()).revision
-    assert took_s < 2
 
 
 @pytest.mark.parametrize(
@@ -132,12 +131,13 @@ async def test_a_worker_that_lags_is_named_after_the_time_asked_for_and_the_answ
 ) -> None:
     async with following(acme, workers[0]):
         started_s = time.perf_counter()
-        answer = await acme.ask("PUT", "/v1/tenants/acme?wait=fleet&timeout=300ms", document(name="New"))
+        async with within(1.5):
+            answer = await acme.ask("PUT", "/v1/tenants/acme?wait=fleet&timeout=300ms", document(name="New"))
         took_s = time.perf_counter() - started_s
     assert answer.status == 200
     assert (answer.body["applied"], answer.body["workers"]) == (1, 2)
     assert answer.body["lagging"] == [workers[1].id]
-    assert 0.3 <= took_s < 1.5
+    assert took_s >= 0.3
 
 
 async def test_a_worker_that_refuses_is_named_with_its_reason(acme: Plane, workers: list[Worker]) -> None:
@@ -162,10 +162,9 @@ async def test_a_worker_that_refuses_is_named_with_its_reason(acme: Plane, worke
 
 
 async def test_without_workers_nobody_is_waited_for(acme: Plane) -> None:
-    started_s = time.perf_counter()
-    answer = await acme.ask("PUT", "/v1/tenants/acme?wait=fleet&timeout=10s", document(name="New"))
+    async with within(2):
+        answer = await acme.ask("PUT", "/v1/tenants/acme?wait=fleet&timeout=10s", document(name="New"))
     assert (answer.body["applied"], answer.body["workers"], answer.body["lagging"]) == (0, 0, [])
-    assert time.perf_counter() - started_s < 2
 
 
 async def test_without_wait_nothing_is_said_of_the_fleet(acme: Plane, workers: list[Worker]) -> None:

@@ -17,6 +17,7 @@ from store.secrets import NewKey
 from store.sessions import Kept, Revocations
 from tests.fakes.edges import Answer, RunningEdge
 from tests.fakes.origins import RunningOrigin
+from tests.fakes.timing import steadily
 from tests.fakes.visitors import LOGIN, Visitor, document
 from tests.fakes.waiting import until
 
@@ -91,6 +92,7 @@ async def test_a_session_that_nobody_uses_ends_and_the_person_is_asked_to_log_in
     assert (again.status, again.headers["location"]) == (302, f"{LOGIN}?method=login&return_to=/echo%3Fa%3D1")
 
 
+@steadily
 async def test_a_session_in_use_does_not_idle(edge: RunningEdge, origin: RunningOrigin) -> None:
     visitor = await logged_in(edge, origin, idle_timeout="1s")
     for _ in range(15):
