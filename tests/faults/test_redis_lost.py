@@ -66,6 +66,7 @@ async def timed(edge: RunningEdge, path: str, **headers: str) -> tuple[int, floa
 
 @pytest.mark.fifty_ms
 @pytest.mark.parametrize("fault", ["stop", "pause"])
+@timing.steadily
 async def test_without_redis_traffic_goes_on_and_limits_do_what_they_declare(
     edges: list[RunningEdge], own_redis: RedisProcess, origin: RunningOrigin, fault: str
 ) -> None:

@@ -15,6 +15,7 @@ import redis
 from store.client import Client, connect
 from store.embedded import RedisProcess
 from store.errors import StoreRefused, StoreUnavailable
+from tests.fakes.timing import steadily
 
 
 @pytest_asyncio.fixture
@@ -44,6 +45,7 @@ async def test_a_command_that_cannot_be_packed_is_owed_no_reply(lane: Client) ->
 
 
 @pytest.mark.fifty_ms
+@steadily
 async def test_a_missed_deadline_gives_up_the_connection_and_all_that_wait_on_it(lane: Client, redis_url: str) -> None:
     first_id = await lane.ask("CLIENT", "ID")
     with redis.Redis.from_url(redis_url) as raw:
@@ -56,6 +58,7 @@ async def test_a_missed_deadline_gives_up_the_connection_and_all_that_wait_on_it
 
 
 @pytest.mark.fifty_ms
+@steadily
 async def test_a_process_that_is_late_itself_does_not_blame_redis(lane: Client) -> None:
     first_id = await lane.ask("CLIENT", "ID")
     waiting = [asyncio.create_task(lane.ask("ECHO", str(n))) for n in range(3)]

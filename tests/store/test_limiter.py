@@ -229,6 +229,7 @@ async def test_a_stopped_redis_costs_no_request_time_and_is_used_again_within_a_
 
 
 @pytest.mark.fifty_ms
+@timing.steadily
 async def test_a_frozen_redis_costs_50_ms_five_times_and_then_nothing(own_redis: RedisProcess) -> None:
     clock = FakeClock()
     async with a_limiter(own_redis.url, clock=clock) as limiter:
