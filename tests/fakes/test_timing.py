@@ -30,6 +30,13 @@ async def test_what_is_waited_for_is_counted() -> None:
     assert took_s > MOST_OF_IT_S
 
 
+async def test_what_does_not_end_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "HANG_S", 0.1)
+    with pytest.raises(TimeoutError):
+        async with within(0.1):
+            await asyncio.Event().wait()
+
+
 def computed() -> None:
     until_s = time.monotonic() + LONG_S
     while time.monotonic() < until_s:

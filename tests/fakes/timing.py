@@ -7,6 +7,7 @@ waits, blocks its loop or computes: that is counted in full.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import mmap
 import subprocess
@@ -24,6 +25,7 @@ Given = ParamSpec("Given")
 Found = TypeVar("Found")
 STILL_S = 0.1
 TRIES = 5
+HANG_S = 20.0  # longer than machines stand still, and less than a test may take
 
 
 class GivenTime:
@@ -77,9 +79,10 @@ class Stopwatch:
 
 @asynccontextmanager
 async def within(most_s: float) -> AsyncIterator[None]:
-    """Fail when what is inside takes longer than `most_s`; it is not interrupted."""
+    """Fail when what is inside takes longer than `most_s`; it is interrupted where it does not seem to end at all."""
     watch = Stopwatch()
-    yield
+    async with asyncio.timeout(most_s + HANG_S):
+        yield
     took_s = watch.took_s
     assert took_s < most_s, f"took {took_s:.3f} s"
 
