@@ -77,6 +77,15 @@ async def running(limits: ConnectionLimits = LIMITS) -> AsyncIterator[tuple[Echo
         await server.drain(0.1)
 
 
+@asynccontextmanager
+async def connected(port: int, limit: int = 65536) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
 async def read_all(reader: asyncio.StreamReader) -> bytes:
     async with asyncio.timeout(20):
         return await reader.read()
@@ -112,25 +121,21 @@ async def test_a_connection_that_says_nothing_is_closed_without_a_word() -> None
 @steadily
 async def test_a_head_that_has_begun_is_given_its_own_time_however_short_idleness_is() -> None:
     limits = replace(LIMITS, keepalive_timeout_s=0.2, head_timeout_s=0.4)
-    async with running(limits) as (_, port):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with running(limits) as (_, port), connected(port) as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n0")
         writer.write(b"GET / HT")
         assert (await read_all(reader)).startswith(b"HTTP/1.1 408 ")
-        writer.close()
 
 
 @steadily
 async def test_an_idle_connection_is_kept_for_its_own_time() -> None:
-    async with running() as (_, port):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with running() as (_, port), connected(port) as (reader, writer):
         for _ in range(2):
             writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             assert (await reader.readuntil(b"\r\n\r\n0")).startswith(b"HTTP/1.1 200 ")
             await asyncio.sleep(LIMITS.head_timeout_s * 1.5)  # longer than a head may take
         assert await read_all(reader) == b""
-        writer.close()
 
 
 async def test_a_head_that_is_too_large_in_all_is_answered_431() -> None:
@@ -175,14 +180,12 @@ async def test_a_body_that_stops_growing_is_answered_408() -> None:
 
 @steadily
 async def test_a_body_that_keeps_growing_may_take_longer_than_its_deadline() -> None:
-    async with running() as (_, port):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with running() as (_, port), connected(port) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nConnection: close\r\n\r\n")
         for _ in range(10):
             await asyncio.sleep(LIMITS.pace.timeout_s / 4)
             writer.write(b"x")
         assert (await read_all(reader)).endswith(b"\r\n\r\n10")
-        writer.close()
 
 
 RATE = 1000
@@ -240,14 +243,12 @@ async def test_a_body_that_drips_is_answered_408_once_it_is_behind(framing: str,
 @steadily
 async def test_a_body_that_keeps_its_rate_may_take_as_long_as_it_likes() -> None:
     size = 12_000
-    async with running(PACED) as (_, port):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with running(PACED) as (_, port), connected(port) as (reader, writer):
         writer.write(SIZED % size)
         for _ in range(20):
             writer.write(bytes(size // 20))
             await asyncio.sleep(0.05)
         assert (await read_all(reader)).endswith(b"\r\n\r\n%d" % size)
-        writer.close()
 
 
 async def test_the_rate_counts_from_a_bodys_first_byte() -> None:
@@ -323,15 +324,13 @@ async def test_a_client_that_stops_reading_is_cut_off_its_time_after_the_last_by
 
 @steadily
 async def test_a_client_that_reads_slowly_gets_all_of_its_answer() -> None:
-    async with running() as (_, port):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024 * 1024)
+    async with running() as (_, port), connected(port, limit=1024 * 1024) as (reader, writer):
         writer.write(b"GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         got = len((await reader.readuntil(b"\r\n\r\n")) and b"")
         while data := await reader.read(4 * 1024 * 1024):
             got += len(data)
             await asyncio.sleep(LIMITS.write_timeout_s / 10)
         assert got == len(BIG)
-        writer.close()
 
 
 async def test_connections_beyond_the_limit_are_closed_and_the_others_served() -> None:

@@ -25,6 +25,7 @@ def given_time() -> Iterator[GivenTime]:
     clock.close()
 
 
+@timing.steadily
 async def test_what_is_waited_for_is_counted() -> None:
     _, took_s = await timed(asyncio.sleep(LONG_S))
     assert took_s > MOST_OF_IT_S
@@ -51,6 +52,7 @@ def held() -> None:
 
 
 @pytest.mark.parametrize("block", [lambda: time.sleep(LONG_S), computed, held], ids=["asleep", "computing", "held"])
+@timing.steadily
 async def test_a_loop_that_is_blocked_is_counted(block: Callable[[], None]) -> None:
     watch = Stopwatch()
     block()

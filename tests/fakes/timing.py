@@ -19,6 +19,8 @@ from contextlib import asynccontextmanager
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
+import pytest
+
 from tests.fakes import ticker
 
 Given = ParamSpec("Given")
@@ -91,7 +93,8 @@ def steadily(test: Callable[Given, Awaitable[None]]) -> Callable[Given, Awaitabl
     """Run a test again that failed while the machine stood still.
 
     For those that do something at short intervals, as something ends where that is not done in time: they need a
-    machine that goes on. What they owe is to bear being run twice with the same fixtures.
+    machine that goes on. What they owe is to bear being run twice with the same fixtures,
+    and to close what they open when they fail, too.
     """
 
     @wraps(test)
@@ -100,7 +103,7 @@ def steadily(test: Callable[Given, Awaitable[None]]) -> Callable[Given, Awaitabl
             watch = Stopwatch()
             try:
                 await test(*args, **kwargs)
-            except Exception:
+            except (Exception, pytest.fail.Exception):
                 if not tries_left or watch.missed_s < STILL_S:
                     raise
             else:

@@ -234,9 +234,10 @@ async def test_an_empty_line_behind_a_body_begins_no_head(edge: RunningEdge, tar
         writer.write(end)
         await asyncio.sleep(0.4)  # longer than a head may take
     async with asyncio.timeout(10):
-        assert b"408" not in await reader.read()
-    assert edge.worker.server.census.met["idle"] == idle_before + 1
+        answers = await reader.read()
     writer.close()
+    assert b"408" not in answers
+    assert edge.worker.server.census.met["idle"] == idle_before + 1
 
 
 async def test_a_client_that_ends_its_side_is_gone(edge: RunningEdge, target: Target) -> None:

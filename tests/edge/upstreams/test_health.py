@@ -17,7 +17,7 @@ UP, DOWN = Health(True), Health(False)
 
 
 def settings(**changed: Any) -> HealthCheck:
-    return HealthCheck.model_validate({"path": "/healthz", "interval": "10ms", "timeout": "500ms", **changed})
+    return HealthCheck.model_validate({"path": "/healthz", "interval": "10ms", "timeout": "10s", **changed})
 
 
 @pytest.mark.parametrize(
