@@ -18,6 +18,7 @@ from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
+from typing import ClassVar
 from urllib.parse import quote
 
 from store.errors import StoreError
@@ -76,6 +77,9 @@ class RedisProcess:
     `with` block.
     """
 
+    ports: ClassVar[range] = PORTS
+    """Where it looks for a free one."""
+
     def __init__(self, data_dir: Path, *, port: int = 0, appendonly: bool = False, has_port: bool = True) -> None:
         self.data_dir = data_dir
         self.port = port
@@ -130,7 +134,7 @@ class RedisProcess:
             self._launch()
             return self
         for tries_left in reversed(range(PORT_TRIES)):
-            self.port = _free_port()
+            self.port = _free_port(self.ports)
             try:
                 self._launch()
                 break
@@ -263,9 +267,9 @@ class RedisProcess:
             process.wait()
 
 
-def _free_port() -> int:
-    for port in random.sample(PORTS, k=100):
+def _free_port(ports: range) -> int:
+    for port in random.sample(ports, k=100):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise RedisStartError(f"no free port between {PORTS[0]} and {PORTS[-1]}")
+    raise RedisStartError(f"no free port between {ports[0]} and {ports[-1]}")

@@ -87,6 +87,8 @@ ALL_SLOTS = range(16384)
 class ClusterProcess(RedisProcess):
     """A Redis Cluster of one node that holds every slot; with `slots`, a node of a cluster that `meet` makes."""
 
+    ports = range(20_000, 22_000)  # 10,000 above is its bus: below those that the system gives to outgoing connections
+
     def __init__(self, data_dir: Path, slots: range = ALL_SLOTS) -> None:
         super().__init__(data_dir)
         self._slots = slots
