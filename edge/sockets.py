@@ -1,4 +1,4 @@
-"""Listening sockets, bound once by the master: one for each worker and address, all on the same port.
+"""Sockets: those that listen, bound once by the master, one for each worker and address, all on the same port.
 
 The kernel spreads connections over the sockets of a port (SO_REUSEPORT). Because the master holds them, the
 connections that wait on a worker's socket while that worker is dead are there for the one that follows it.
@@ -7,6 +7,7 @@ connections that wait on a worker's socket while that worker is dead are there f
 from __future__ import annotations
 
 import errno
+import select
 import socket
 from collections.abc import Sequence
 
@@ -67,6 +68,13 @@ def bound_unsent(sock: socket.socket) -> None:
     """Bound what the system holds unsent for this socket, or for each connection that is accepted on it."""
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+
+def has_unread(fileno: int) -> bool:
+    """Say whether a connection has something to be read, its end among that; without reading it, or waiting."""
+    look = select.poll()
+    look.register(fileno, select.POLLIN)
+    return bool(look.poll(0))
 
 
 def close_all(sockets: Sequence[socket.socket]) -> None:

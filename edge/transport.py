@@ -17,7 +17,7 @@ from aiohttp.http_parser import HttpResponseParser
 from edge.answer import Answer, Head, UpstreamError
 from edge.errors import EdgeError
 from edge.reads import READ_BYTES, bound_reads
-from edge.sockets import bound_unsent
+from edge.sockets import bound_unsent, has_unread
 from edge.telemetry.counters import UpstreamCounters
 from edge.tunnel import Tunnel
 
@@ -42,6 +42,7 @@ class UpstreamConnection(BaseProtocol):
         "_idle_timeout_s",
         "_is_aborted",
         "_last_byte_at_s",
+        "_may_have_more",
         "_on_idle",
         "_spare_parser",
         "_timer",
@@ -65,6 +66,8 @@ class UpstreamConnection(BaseProtocol):
         self._has_ended = False
         self._is_aborted = False
         self._last_byte_at_s = 0.0
+        self._may_have_more = False
+        """Whether something may have come behind the last bytes that were received, and lie there unread."""
         self._timer: asyncio.TimerHandle | None = None
         self._head_due_s = NEVER_S
         self._idle_timeout_s = NEVER_S
@@ -135,7 +138,7 @@ class UpstreamConnection(BaseProtocol):
             self._answer = None
             return
         answer = self._answer
-        if self.is_usable() and answer is not None and answer.is_clean:
+        if self.is_usable() and answer is not None and answer.is_clean and not self._has_more():
             self._spare_parser = answer.reusable_parser
             self._answer = self._parser = None
             self.idle_since_s = self._loop.time()
@@ -206,6 +209,8 @@ class UpstreamConnection(BaseProtocol):
                 self.abort()
             return
         self._last_byte_at_s = self._loop.time()
+        if data:  # else a parser goes on with what it holds
+            self._may_have_more = len(data) >= READ_BYTES  # the event loop stops after so many of those
         try:
             self._answer.feed(data)
         except UpstreamError as error:
@@ -226,6 +231,10 @@ class UpstreamConnection(BaseProtocol):
         super().connection_lost(exc)
         self._parser = self._spare_parser = None
 
+    def pause_reading(self) -> None:
+        self._may_have_more = True
+        super().pause_reading()
+
     def resume_reading(self, resume_parser: bool = True) -> None:
         # A stream asks for this with every piece that is read of it; mostly nobody has paused.
         if self._reading_paused:
@@ -237,6 +246,13 @@ class UpstreamConnection(BaseProtocol):
             self.tunnel.upstream_writable()
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _has_more(self) -> bool:
+        """Say whether anything has come that was not read: it would be taken for the answer to the next request."""
+        if not self._may_have_more or self.transport is None:
+            return False
+        sock = self.transport.get_extra_info("socket")
+        return self._tls is not None or sock is None or has_unread(sock.fileno())  # into TLS' layer nobody can look
 
     def _take_rest(self, link: ssl.SSLObject) -> None:
         """Take what has come but was not read, because we had paused: TLS' layer does not wait for us with its end."""

@@ -49,9 +49,9 @@ def here(_host: str) -> tuple[IPAddress, ...]:
     return (ip_address("127.0.0.1"),)
 
 
-def pool_to(port: int, host: str = "shop.test", timeout_s: float = 5.0) -> ConnectionPool:
-    """A pool to a target by https whose name resolves to this machine."""
-    address = Address(host, port, is_tls=True, server_name=host)
+def pool_to(port: int, host: str = "shop.test", timeout_s: float = 5.0, *, is_tls: bool = True) -> ConnectionPool:
+    """A pool to a target, by https mostly, whose name resolves to this machine."""
+    address = Address(host, port, is_tls=is_tls, server_name=host)
     name = Name(host, "acme", Resolver(here))
     return ConnectionPool(address, connect_timeout_s=timeout_s, allow=is_loopback, name=name)
 

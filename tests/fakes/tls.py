@@ -82,8 +82,11 @@ async def running_tls_app(app: web.Application, server: Server) -> AsyncIterator
 
 
 @asynccontextmanager
-async def running_tls_server(script: Script, server: Server) -> AsyncIterator[int]:
-    """Play a script on each connection by TLS, and yield the port; what the script leaves open is cut at the end."""
+async def running_tls_server(script: Script, server: Server | None) -> AsyncIterator[int]:
+    """Play a script on each connection by TLS, and yield the port; what the script leaves open is cut at the end.
+
+    Without a `server` it speaks without TLS.
+    """
     writers: list[asyncio.StreamWriter] = []
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -93,7 +96,7 @@ async def running_tls_server(script: Script, server: Server) -> AsyncIterator[in
         except (ConnectionError, asyncio.IncompleteReadError):
             return
 
-    listening = await asyncio.start_server(play, "127.0.0.1", 0, ssl=server.context)
+    listening = await asyncio.start_server(play, "127.0.0.1", 0, ssl=server and server.context)
     try:
         yield listening.sockets[0].getsockname()[1]
     finally:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from edge.reads import READ_BYTES
 from tests.fakes.edges import RunningEdge, running_edge
 from tests.fakes.origins import (
     CLOSE,
@@ -161,6 +162,19 @@ async def test_after_an_answer_that_leaves_a_doubt_nobody_uses_its_connection(
             assert second.body == b"good"
         else:
             await failed_then_good(bare_edge, evil, get(), None, b"body")
+        assert len(evil.connections) == 2
+
+
+@pytest.mark.parametrize("more", [EVIL, b"more"])
+async def test_what_comes_behind_an_answer_where_the_edge_stopped_reading_answers_no_other_request(
+    bare_edge: RunningEdge, more: bytes
+) -> None:
+    empty = ok(b"Content-Length: 00000")
+    body = b"a" * (2 * READ_BYTES - len(empty))  # the second read fills what may wait
+    async with running_evil_origin(*says(ok(b"Content-Length: %05d" % len(body), body=body + more)), then=GOOD) as evil:
+        await bare_edge.put(impatient(evil.url))
+        first, second = answers_in(await talk_to(bare_edge.port, get() + get(CLOSING)))
+        assert (first.body, second.status, second.body) == (body, 200, b"good")
         assert len(evil.connections) == 2
 
 
