@@ -287,7 +287,7 @@ def answer_fault(message: RawResponseMessage, names: FieldNames, *, asks_upgrade
     raw = message.raw_headers
     if names.fault is not None:
         return names.fault
-    if names.coding_at is not None and raw[names.coding_at][1].strip().lower() != b"chunked":
+    if names.coding_at is not None and not (message.chunked and raw[names.coding_at][1].strip().lower() == b"chunked"):
         return "unknown transfer coding"
     if names.length_at is not None and not _is_length(raw[names.length_at][1]):
         return "bad Content-Length"

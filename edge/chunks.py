@@ -40,7 +40,7 @@ class Chunks:
     def follow(self, data: bytes) -> str | None:
         """Take received bytes and say what is wrong with the framing, None while nothing is.
 
-        What cannot become right is told at once. After a fault each byte more is one, too.
+        What cannot become right is told when its line ends, if not before. After a fault each byte more is one, too.
         """
         at = self._data_left_bytes
         if at >= len(data):

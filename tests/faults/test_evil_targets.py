@@ -92,6 +92,10 @@ BREAKS: dict[str, tuple[tuple[Step, ...], tuple[int, str]]] = {
     "a length of all ones": (says(ok(b"Content-Length: 18446744073709551615", body=b"evil")), PROTOCOL_502),
     "a length with 5000 zeros": (says(ok(b"Content-Length: " + b"0" * 5000 + b"4", body=b"evil")), PROTOCOL_502),
     "an unknown coding": (says(ok(b"Transfer-Encoding: cow", body=b"evil")), PROTOCOL_502),
+    "chunks with a tab behind their name": (  # the parser would take them for a body until the connection's end
+        says(ok(b"Transfer-Encoding: chunked\t", body=b"4\r\nevil\r\n0\r\n\r\n"), CLOSE),
+        PROTOCOL_502,
+    ),
     "NUL in a field": (says(ok(b"X: a\0b", b"Content-Length: 4", body=b"evil")), PROTOCOL_502),
     "a control character in a field": (says(ok(b"X: a\x01b", b"Content-Length: 4", body=b"evil")), PROTOCOL_502),
     "a bare CR in a field": (says(ok(b"X: a\rSet-Cookie: b", b"Content-Length: 4", body=b"evil")), PROTOCOL_502),
