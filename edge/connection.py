@@ -68,6 +68,7 @@ class ClientConnection(ParsingConnection):
         super().__init__(server, loop=loop, limits=limits, **options)
         self._server = server
         self._link = None
+        self._last_write = None
         self._subscriber = self._tenant = ""
         self._tunnel: Tunnel | None = None
         self._head = HeadDeadline(loop, limits.head_timeout_s, limits.max_head_bytes, self._refuse_head)
@@ -176,12 +177,12 @@ class ClientConnection(ParsingConnection):
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
         if self._paused and self.transport is not None:
-            with WriteDeadline(self.transport, self._write_timeout_s, self._cut_slow_reader):
+            with WriteDeadline(self.transport, self._write_timeout_s, self.cut_slow_reader):
                 await self._drain_helper()
 
-    def _cut_slow_reader(self) -> None:
+    def cut_slow_reader(self) -> None:
         self._server.census.met["write"] += 1
-        self.abort()
+        super().cut_slow_reader()
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

@@ -157,7 +157,7 @@ class BodyDeadline:
 
 
 class WriteDeadline:
-    """While entered, calls `cut` when the peer has taken nothing of what is written for so long.
+    """Until it is left, or `end`, calls `cut` when the peer has taken nothing of what is written for so long.
 
     Nothing tells when it takes something, so it is looked at: ten times in that time, and the end a fifth late at most.
     """
@@ -177,6 +177,10 @@ class WriteDeadline:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Stop the clock; idempotent."""
         self._timer.cancel()
 
     def _watch(self) -> None:

@@ -8,6 +8,8 @@ import struct
 
 from aiohttp.web_protocol import RequestHandler
 
+from edge.deadlines import WriteDeadline
+
 LINGER_S = 2.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -15,10 +17,12 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class EndingConnection(RequestHandler):
     """aiohttp's connection with three ends: after the last answer, with what is written, and cut."""
 
-    __slots__ = ("_link", "_write_timeout_s")
+    __slots__ = ("_last_write", "_link", "_write_timeout_s")
 
     _write_timeout_s: float
     _link: asyncio.WriteTransport | None
+    _last_write: WriteDeadline | None
+    """The deadline of what is still to go out when the connection is closed."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -42,8 +46,13 @@ class EndingConnection(RequestHandler):
     def force_close(self) -> None:
         """Close when what was written has gone out; a client that does not take it has as long as for any write."""
         super().force_close()
-        if self._link is not None and self._link.get_write_buffer_size():
-            self._loop.call_later(self._write_timeout_s, self._link.abort)
+        link = self._link
+        if link is not None and link.get_write_buffer_size() and self._last_write is None:
+            self._last_write = WriteDeadline(link, self._write_timeout_s, self.cut_slow_reader)
+
+    def cut_slow_reader(self) -> None:
+        """Cut the connection of a client that does not take what is written."""
+        self.abort()
 
     def abort(self) -> None:
         """Cut the connection: a reset, not an end that could pass for a whole answer (RFC 9112 section 8)."""
@@ -56,4 +65,7 @@ class EndingConnection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._link = None
+        if self._last_write is not None:
+            self._last_write.end()
+            self._last_write = None
         super().connection_lost(exc)
