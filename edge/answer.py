@@ -243,7 +243,8 @@ class Answer:
     def _without_body(self, head: bytes) -> list[Parsed]:
         """Read a head whose answer ends with it (RFC 9112 section 6.3, rule 1); nothing when it is no such head.
 
-        To the parser the body that such an answer must not have is an unreadable second answer, and it gives neither.
+        With it come the interim answers before it that have not been taken yet. To the parser the body that such an
+        answer must not have is an unreadable second answer, and it gives none of them.
         """
         if not head:
             return []
@@ -251,7 +252,9 @@ class Answer:
             messages, _, _ = _parser(self._connection, self._method).feed_data(head)
         except Exception:  # it is the head that cannot be read
             return []
-        return [each for each in messages if each[0].code >= 200 and has_no_body(self._method, each[0].code)]
+        if not messages or messages[-1][0].code < 200 or not has_no_body(self._method, messages[-1][0].code):
+            return []
+        return messages[self._interim_answers :]
 
 
 def _follow(chunks: Chunks, data: bytes) -> None:

@@ -109,6 +109,25 @@ async def test_what_follows_a_204_that_announces_a_body_is_in_doubt(fields: byte
     assert answer.is_clean is is_clean
 
 
+@pytest.mark.parametrize("step", [1, 7, 1000])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_what_is_wrong_with_an_interim_answer_is_seen_before_an_answer_with_a_body_that_it_must_not_have(
+    method: str, step: int
+) -> None:
+    answer = answer_to(method)
+    final = b"HTTP/1.1 304 Not Modified\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n"
+    with pytest.raises(UpstreamError, match="upstream_protocol"):
+        feed(answer, b"HTTP/1.1 103 \x01Early Hints\r\n\r\n" + final, step)
+
+
+@pytest.mark.parametrize("step", [7, 40, 1000])
+async def test_interim_answers_are_counted_once_before_an_answer_with_a_body_that_it_must_not_have(step: int) -> None:
+    answer = answer_to("HEAD")
+    feed(answer, b"HTTP/1.1 103 Early Hints\r\n\r\n" * 8 + OK + b"Content-Length: 2\r\n\r\nok", step)
+    assert (await answer.head)[0].code == 200
+    assert not answer.is_clean
+
+
 @pytest.mark.parametrize("fields", [b"Content-Length: 42\r\n", b"Transfer-Encoding: chunked\r\n"])
 @pytest.mark.parametrize(("method", "status"), [("GET", b"304 Not Modified"), ("HEAD", b"200 OK")])
 async def test_a_304_and_an_answer_to_head_say_how_long_a_body_would_be(
