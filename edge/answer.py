@@ -67,8 +67,6 @@ class Answer:
     _head_seen: bytes | None = b""
     _head_bytes = 0
     _bytes_received = 0
-    _body_bytes = 0
-    _barren_bytes = 0
     _chunks: Chunks | None = None
     _interim_answers = 0
     _surplus = False
@@ -138,22 +136,8 @@ class Answer:
                 raise protocol_error(f"unreadable answer: {type(error).__name__}") from error
         for message, payload in messages:
             self._take(message, payload, tail if is_upgraded else seen)
-        if self.message is None:
-            if self._bytes_received > MAX_HEAD_BYTES:
-                raise protocol_error("too large a head")
-        elif self.message.chunked:
-            self._bound_framing(len(data))
-
-    def _bound_framing(self, received_bytes: int) -> None:
-        """Bound what comes without any of the body, trailers mostly: the parser keeps them."""
-        payload = self.payload
-        if payload is None or payload.is_eof():
-            return
-        if payload.total_bytes != self._body_bytes:
-            self._body_bytes, self._barren_bytes = payload.total_bytes, 0
-        self._barren_bytes += received_bytes
-        if self._barren_bytes > MAX_HEAD_BYTES:
-            raise protocol_error("trailers without end")
+        if self.message is None and self._bytes_received > MAX_HEAD_BYTES:
+            raise protocol_error("too large a head")
 
     def _take(self, message: RawResponseMessage, payload: StreamReader, came: bytes) -> None:
         """Take a parsed head; `came` is what was received with it, or behind it when it switches protocols."""

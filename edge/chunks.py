@@ -13,6 +13,8 @@ from edge.framing import MAX_LENGTH_BYTES
 
 MAX_LINE_BYTES = 16 * 1024
 """The longest line of a chunk's size with its extensions, or of a trailer, line ends included."""
+MAX_TRAILERS_BYTES = 64 * 1024
+"""All of them together: the parser keeps them. As much as a head may have."""
 
 _LINE_END = b"\r\n"
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
@@ -31,11 +33,16 @@ class Chunks:
     """
 
     # As defaults of the class, so that most bodies set but a few.
-    is_over = has_surplus = has_trailers = False
+    is_over = has_surplus = False
     _is_behind_chunks = False
-    _data_left_bytes = 0
+    _data_left_bytes = _trailers_bytes = 0
     _held = _LINE_END
     """What has come of a line whose end has not; the first size has a line end before it as all others do."""
+
+    @property
+    def has_trailers(self) -> bool:
+        """Whether any trailer has come."""
+        return self._trailers_bytes > 0
 
     def follow(self, data: bytes) -> str | None:
         """Take received bytes and say what is wrong with the framing, None while nothing is.
@@ -78,10 +85,14 @@ class Chunks:
     def _follow_trailers(self, data: bytes, at: int) -> str | None:
         while not data.startswith(_LINE_END, at):
             line = _TRAILER.match(data, at)
-            if line is None or line.end() - at > MAX_LINE_BYTES:
+            end = len(data) if line is None else line.end()
+            if self._trailers_bytes + end - at > MAX_TRAILERS_BYTES:
+                self._held = data[at:]
+                return "trailers without end"
+            if line is None or end - at > MAX_LINE_BYTES:
                 return self._hold(data[at:])
-            self.has_trailers = True
-            at = line.end()
+            self._trailers_bytes += end - at
+            at = end
         self._held = b""
         self.is_over = True
         if len(data) > at + len(_LINE_END):

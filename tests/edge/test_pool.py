@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 
 import pytest
 
@@ -28,17 +26,7 @@ from tests.fakes.tls import (
 from tests.fakes.waiting import until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-@pytest.fixture(scope="module")
-def ours() -> Authority:
-    return Authority()
-
-
-@pytest.fixture(autouse=True)
-def trust(ours: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with ours.trusted(tmp_path, monkeypatch):
-        yield
+pytestmark = pytest.mark.usefixtures("trust")
 
 
 def is_loopback(ip: IPAddress) -> bool:

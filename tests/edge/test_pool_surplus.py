@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 
 import pytest
 
@@ -14,17 +13,7 @@ from tests.edge.test_pool import OK, answering, ask, pool_to
 from tests.fakes.tls import Authority, running_tls_server
 
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
-
-
-@pytest.fixture(scope="module")
-def ours() -> Authority:
-    return Authority()
-
-
-@pytest.fixture(autouse=True)
-def trust(ours: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with ours.trusted(tmp_path, monkeypatch):
-        yield
+pytestmark = pytest.mark.usefixtures("trust")
 
 
 def sized(total_bytes: int) -> bytes:

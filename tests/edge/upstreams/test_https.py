@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
 
@@ -22,17 +20,7 @@ from tests.fakes.upstreams import Running, context
 from tests.fakes.waiting import until
 
 HEALTH = {"path": "/healthz", "interval": "10ms", "healthy_after": 1, "unhealthy_after": 2}
-
-
-@pytest.fixture(scope="module")
-def ours() -> Authority:
-    return Authority()
-
-
-@pytest.fixture(autouse=True)
-def trust(ours: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with ours.trusted(tmp_path, monkeypatch):
-        yield
+pytestmark = pytest.mark.usefixtures("trust")
 
 
 def live_targets() -> LiveTargets:
